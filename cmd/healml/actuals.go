@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/schema"
+	"github.com/healml/healml/internal/table"
+)
+
+func newActualsCommand(a *app) *cobra.Command {
+	var source string
+	cmd := &cobra.Command{
+		Use:   "actuals FILE",
+		Short: "Take in what really happened, and join it to the predictions",
+		Long: `Takes in ground truth from a CSV, Parquet or Arrow file. The file has the column
+prediction_id and one called like the target; or, instead of prediction_id,
+columns of the model's input that together name a logged row, such as date,
+category and region. Taking in the same file twice changes nothing. Of several
+values for one prediction the last one received counts.`,
+		Example: "  healml actuals sold-last-week.csv",
+		Args:    oneArg("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runActuals(a, args[0], source)
+		},
+	}
+	cmd.Flags().StringVar(&source, "source", "file", "where the values come from; kept with them")
+	return cmd
+}
+
+// actualsResult is what actuals prints.
+type actualsResult struct {
+	Rows      int  `json:"rows"`      // of the file
+	TakenIn   int  `json:"taken_in"`  // in the log now
+	Already   bool `json:"already"`   // the file was taken in before
+	Unmatched int  `json:"unmatched"` // rows whose keys no prediction has
+	Ambiguous int  `json:"ambiguous"` // rows whose keys several predictions have: each got the value
+	Empty     int  `json:"empty"`     // rows without a value
+}
+
+func runActuals(a *app, file, source string) error {
+	loaded, err := a.load("")
+	if err != nil {
+		return err
+	}
+	tmpl := loaded.Model.Template
+	types := loaded.Model.Encoder().Types()
+	types[predlog.ColumnID] = table.String
+	if tmpl.Task.Classified() {
+		types[tmpl.Target] = table.String
+	} else {
+		types[tmpl.Target] = table.Float
+	}
+	t, err := table.Read(file, table.ReadOptions{Types: types})
+	if err != nil {
+		return err
+	}
+	value := t.Column(tmpl.Target)
+	if value == nil {
+		return &table.Error{File: file, Want: fmt.Sprintf("a column %q with the true values; the columns are %s", tmpl.Target, strings.Join(t.Names(), ", "))}
+	}
+	if err := checkClasses(file, value, tmpl); err != nil {
+		return err
+	}
+	hash, err := sha256File(file)
+	if err != nil {
+		return err
+	}
+	res := actualsResult{Rows: t.NumRows()}
+	for i := range t.NumRows() {
+		if value.Missing(i) {
+			res.Empty++
+		}
+	}
+	truth := *value
+	truth.Name = predlog.ColumnActual
+	id := t.Column(predlog.ColumnID)
+	if id == nil {
+		if id, err = a.match(file, t, tmpl, &truth, &res); err != nil {
+			return err
+		}
+		hash += "|" + strings.Join(id.Dict, ",") // the same file may match more later
+	}
+	times := make([]int64, id.Len())
+	for i := range times {
+		times[i] = a.now().UnixMicro()
+	}
+	rows, err := table.New(id, &truth, table.Times(predlog.ColumnActualTime, times))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if id.Len() > 0 {
+		if res.TakenIn, res.Already, err = predlog.WriteActuals(a.actuals(), rows, source, hash); err != nil {
+			return err
+		}
+	}
+	if res.Unmatched > 0 {
+		a.warn("%d of %d rows match no logged prediction; give the file again once they are logged", res.Unmatched, res.Rows)
+	}
+	return a.print(res, func(w io.Writer) error {
+		if res.Already {
+			_, err := fmt.Fprintf(w, "%s was taken in before: nothing to do\n", file)
+			return err
+		}
+		_, err := fmt.Fprintf(w, "took in %d actuals of %d rows (%d without a value, %d unmatched)\n", res.TakenIn, res.Rows, res.Empty, res.Unmatched)
+		return err
+	})
+}
+
+// checkClasses refuses a class that the model does not know.
+func checkClasses(file string, c *table.Column, tmpl *schema.Template) error {
+	if !tmpl.Task.Classified() {
+		return nil
+	}
+	for i := range c.Len() {
+		if !c.Missing(i) && !slices.Contains(tmpl.Classes, c.Format(i)) {
+			return &table.Error{File: file, Line: i + 2, Column: c.Name, Value: c.Format(i), Want: "one of " + strings.Join(tmpl.Classes, ", ")}
+		}
+	}
+	return nil
+}
+
+// match finds the predictions that the rows of t mean by the input columns
+// that t has, and returns their ids with truth laid out beside them.
+func (a *app) match(file string, t *table.Table, tmpl *schema.Template, truth *table.Column, res *actualsResult) (*table.Column, error) {
+	var keys []string
+	for _, c := range tmpl.Columns {
+		if t.Column(c.Name) != nil {
+			keys = append(keys, c.Name)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, &table.Error{File: file, Want: fmt.Sprintf("a column prediction_id, or input columns such as %q to know the predictions by", tmpl.Columns[0].Name)}
+	}
+	logged, _, err := predlog.Read(a.predictions(), 0, a.now().UnixMicro()+1, predlog.ReadOptions{Columns: append(slices.Clone(keys), predlog.ColumnID)})
+	if err != nil {
+		return nil, err
+	}
+	byKey := map[string][]int{}
+	for i := range logged.NumRows() {
+		k := keyOf(logged, keys, i)
+		byKey[k] = append(byKey[k], i)
+	}
+	var ids []string
+	var rows []int
+	loggedID := logged.Column(predlog.ColumnID)
+	for i := range t.NumRows() {
+		found := byKey[keyOf(t, keys, i)]
+		switch {
+		case len(found) == 0:
+			res.Unmatched++
+		case len(found) > 1:
+			res.Ambiguous++
+		}
+		for _, r := range found {
+			ids = append(ids, loggedID.Text(r))
+			rows = append(rows, i)
+		}
+	}
+	*truth = *truth.Take(rows)
+	return table.Strings(predlog.ColumnID, ids), nil
+}
+
+// keyOf is the value of the key columns in row i; unambiguous, since no CSV
+// value holds a zero byte.
+func keyOf(t *table.Table, keys []string, i int) string {
+	var b strings.Builder
+	for _, k := range keys {
+		if c := t.Column(k); c != nil {
+			b.WriteString(c.Format(i))
+		}
+		b.WriteByte(0)
+	}
+	return b.String()
+}

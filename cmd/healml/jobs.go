@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/healml/healml/internal/durable"
+)
+
+// jobNames are the jobs whose last runs are remembered.
+var jobNames = []string{"drift", "retrain", "compact", "prune"}
+
+// jobState is what is known of a job's runs (data/state/<job>.json).
+type jobState struct {
+	Format  int       `json:"format"`
+	Start   time.Time `json:"last_start,omitzero"`
+	Success time.Time `json:"last_success,omitzero"`
+	Error   string    `json:"last_error,omitempty"` // of the last run, empty after a success
+}
+
+func (a *app) jobPath(name string) string { return filepath.Join(a.state(), name+".json") }
+
+// jobState reads a job's state; zero when it never ran or the file is damaged.
+func (a *app) jobState(name string) jobState {
+	var s jobState
+	b, err := os.ReadFile(a.jobPath(name))
+	if err != nil || json.Unmarshal(b, &s) != nil {
+		return jobState{}
+	}
+	return s
+}
+
+// job runs one job alone: it holds the job's lock meanwhile and remembers how
+// it ended. A finding (drift, a rejected challenger) counts as success.
+func (a *app) job(name string, run func() error) (err error) {
+	if err := durable.MkdirAll(a.state()); err != nil {
+		return err
+	}
+	lock, err := durable.Lock(filepath.Join(a.state(), name+".lock"))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	s := a.jobState(name)
+	s.Format, s.Start = 1, a.now().UTC()
+	err = run()
+	s.Error = ""
+	if err == nil || isSilent(err) {
+		s.Success = a.now().UTC()
+	} else {
+		s.Error = err.Error()
+	}
+	b, merr := json.MarshalIndent(s, "", "  ")
+	if merr != nil {
+		return errors.Join(err, merr)
+	}
+	return errors.Join(err, durable.WriteFile(a.jobPath(name), append(b, '\n')))
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/table"
+)
+
+func newLogCommand(a *app) *cobra.Command {
+	log := &cobra.Command{Use: "log", Short: "Look after the prediction log and the actuals", Example: "  healml log stat"}
+	var out string
+	export := &cobra.Command{
+		Use: "export --out FILE", Short: "Write all predictions, with what really happened, to one file", Args: noArgs, Example: "  healml log export --out log.parquet",
+		RunE: func(*cobra.Command, []string) error { return runLogExport(a, out) },
+	}
+	export.Flags().StringVar(&out, "out", "", "file to write (.csv, .parquet or .arrow)")
+	log.AddCommand(
+		&cobra.Command{Use: "stat", Short: "What the logs hold", Args: noArgs, Example: "  healml log stat -o json", RunE: func(*cobra.Command, []string) error { return runLogStat(a) }},
+		&cobra.Command{Use: "verify", Short: "Read every byte and report damage", Args: noArgs, Example: "  healml log verify", RunE: func(*cobra.Command, []string) error { return runLogVerify(a) }},
+		&cobra.Command{Use: "repair", Short: "Save what is good of damaged files and put them aside", Args: noArgs, Example: "  healml log repair", RunE: func(*cobra.Command, []string) error { return runLogRepair(a) }},
+		&cobra.Command{Use: "compact", Short: "Seal closed segments into Parquet, merge small files, remove what is too old", Args: noArgs, Example: "  healml log compact", RunE: func(*cobra.Command, []string) error {
+			return a.job("compact", func() error { return runLogCompact(a) })
+		}},
+		export,
+	)
+	return log
+}
+
+// logs are the two logs by name.
+func (a *app) logs() []struct{ name, dir string } {
+	return []struct{ name, dir string }{{"predictions", a.predictions()}, {"actuals", a.actuals()}}
+}
+
+func runLogStat(a *app) error {
+	stats := map[string]predlog.DirStats{}
+	for _, l := range a.logs() {
+		s, err := predlog.Stat(l.dir)
+		if err != nil {
+			return err
+		}
+		stats[l.name] = s
+	}
+	return a.print(stats, func(w io.Writer) error {
+		t := newTable(w, "log", "days", "from", "to", "files", "size", "segments", "open", "quarantined")
+		for _, l := range a.logs() {
+			s := stats[l.name]
+			t.AppendRow(row(l.name, s.Days, orDash(s.FirstDay), orDash(s.LastDay), s.Files, bytesText(s.FileBytes+s.SegmentBytes), s.Segments, s.Open, s.Quarantined))
+		}
+		t.Render()
+		return nil
+	})
+}
+
+// bytesText is a size for people.
+func bytesText(n int64) string {
+	f := float64(n)
+	for _, unit := range []string{"B", "KB", "MB", "GB"} {
+		if f < 1000 {
+			return fmt.Sprintf("%.3g %s", f, unit)
+		}
+		f /= 1000
+	}
+	return fmt.Sprintf("%.3g TB", f)
+}
+
+func runLogVerify(a *app) error {
+	stats := map[string]predlog.VerifyStats{}
+	findings := 0
+	for _, l := range a.logs() {
+		s, err := predlog.Verify(l.dir)
+		if err != nil {
+			return err
+		}
+		stats[l.name] = s
+		findings += len(s.Findings)
+	}
+	err := a.print(stats, func(w io.Writer) error {
+		for _, l := range a.logs() {
+			s := stats[l.name]
+			fmt.Fprintf(w, "%s: %d rows in %d files and %d segments\n", l.name, s.Rows, s.Files, s.Segments)
+			for _, f := range s.Findings {
+				fmt.Fprintf(w, "  %v\n", f)
+			}
+		}
+		return nil
+	})
+	if err == nil && findings > 0 {
+		return fmt.Errorf("%w: %d findings; healml log repair saves what is good", errBadData, findings)
+	}
+	return err
+}
+
+func runLogRepair(a *app) error {
+	stats := map[string]predlog.SealStats{}
+	var errs error
+	for _, l := range a.logs() {
+		s, err := predlog.Repair(l.dir, predlog.SealOptions{Leftovers: true})
+		stats[l.name] = s
+		errs = errors.Join(errs, err)
+	}
+	err := a.print(stats, func(w io.Writer) error {
+		for _, l := range a.logs() {
+			s := stats[l.name]
+			fmt.Fprintf(w, "%s: %d rows saved, %d files put aside\n", l.name, s.Rows, len(s.Quarantined))
+			for _, f := range s.Findings {
+				fmt.Fprintf(w, "  %v\n", f)
+			}
+		}
+		return nil
+	})
+	return errors.Join(errs, err)
+}
+
+// compaction is what compact did to one log.
+type compaction struct {
+	Sealed  predlog.SealStats    `json:"sealed"`
+	Merged  predlog.CompactStats `json:"merged"`
+	Removed predlog.PruneStats   `json:"removed"`
+}
+
+func runLogCompact(a *app) error {
+	stats := map[string]compaction{}
+	var errs error
+	for _, l := range a.logs() {
+		var c compaction
+		var err error
+		c.Sealed, err = predlog.Seal(l.dir, time.Time{}, predlog.SealOptions{Leftovers: true})
+		errs = errors.Join(errs, err)
+		c.Merged, err = predlog.Compact(l.dir, predlog.CompactOptions{})
+		errs = errors.Join(errs, err)
+		if keep := a.conf.Log.Keep; keep > 0 {
+			c.Removed, err = predlog.Prune(l.dir, a.now().Add(-keep))
+			errs = errors.Join(errs, err)
+		}
+		stats[l.name] = c
+	}
+	err := a.print(stats, func(w io.Writer) error {
+		for _, l := range a.logs() {
+			c := stats[l.name]
+			fmt.Fprintf(w, "%s: %d rows of %d segments sealed, %d files merged into %d, %d days removed\n",
+				l.name, c.Sealed.Rows, c.Sealed.Segments, c.Merged.Merged, c.Merged.Files, len(c.Removed.Days))
+			for _, f := range append(c.Sealed.Findings, c.Merged.Findings...) {
+				fmt.Fprintf(w, "  %v\n", f)
+			}
+		}
+		return nil
+	})
+	return errors.Join(errs, err)
+}
+
+func runLogExport(a *app, out string) error {
+	if out == "" {
+		return usageError{errors.New("--out is missing: name the file to write")}
+	}
+	loaded, err := a.load("")
+	if err != nil {
+		return err
+	}
+	joined, stats, err := a.joined(loaded.Model.Template.Task, 0, a.now().UnixMicro()+1)
+	if err != nil {
+		return err
+	}
+	if err := table.Write(out, joined); err != nil {
+		return err
+	}
+	return a.print(stats, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "wrote %s: %d predictions, %d with their actual\n", out, stats.Predictions, stats.Matched)
+		return err
+	})
+}

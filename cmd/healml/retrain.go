@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/monitor"
+	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/retrain"
+	"github.com/healml/healml/internal/table"
+)
+
+type retrainOptions struct{ force, dryRun bool }
+
+func newRetrainCommand(a *app) *cobra.Command {
+	var o retrainOptions
+	cmd := &cobra.Command{
+		Use:   "retrain",
+		Short: "Heal the model: act only with a reason, prove the gain, promote or leave alone",
+		Long: `Looks for a reason in the drift reports and the age of the champion, gathers all
+labelled rows, lets cures compete with the champion on rows that none of them
+has learnt from, and promotes the winner only if its gain is proven. What was
+seen, tried and decided is kept in data/incidents/. Exits with 11 when cures
+were tried and none was proven better.`,
+		Example: "  healml retrain\n  healml retrain --dry-run",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.job("retrain", func() error { return runRetrain(cmd.Context(), a, o) })
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.force, "force", false, "act without a reason and within the cooldown; the gate holds all the same")
+	f.BoolVar(&o.dryRun, "dry-run", false, "decide and tell, change nothing")
+	return cmd
+}
+
+func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
+	in, err := a.heal(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := a.print(in, func(w io.Writer) error {
+		_, err := io.WriteString(w, in.Story())
+		return err
+	}); err != nil {
+		return err
+	}
+	if in.Action == heal.Keep {
+		return outcome(exitRejected)
+	}
+	return nil
+}
+
+// heal makes one round of healing and keeps its incident, unless there was no
+// reason to act.
+func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, error) {
+	reg := a.registry()
+	pointer, err := reg.Pointer()
+	if err != nil {
+		return nil, err
+	}
+	champion, err := a.load("")
+	if err != nil {
+		return nil, err
+	}
+	promoted, err := promotedAt(reg, champion)
+	if err != nil {
+		return nil, err
+	}
+	reasons, err := a.reasons(champion.Manifest.Version)
+	if err != nil {
+		return nil, err
+	}
+	reference, err := champion.Reference()
+	if err != nil {
+		return nil, err
+	}
+	data, err := a.trainingData(champion)
+	if err != nil {
+		return nil, err
+	}
+	bar := a.progress()
+	defer bar.done()
+	c := a.conf.Retrain
+	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
+		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, Margin: c.Margin, Confidence: c.Confidence},
+		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
+		Reasons: reasons, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,
+	})
+	if err != nil {
+		return nil, err
+	}
+	bar.done()
+	if len(in.Reasons) > 0 && !o.dryRun {
+		return in, in.Write(a.incidents())
+	}
+	return in, nil
+}
+
+// promotedAt is when the champion took over.
+func promotedAt(reg *registry.Registry, champion *registry.Loaded) (time.Time, error) {
+	changes, err := reg.History()
+	if err != nil {
+		return time.Time{}, err
+	}
+	at := champion.Manifest.Created
+	for _, c := range changes {
+		if c.To == champion.Manifest.Version {
+			at = c.At
+		}
+	}
+	return at, nil
+}
+
+// reasons is what the drift reports on a version say, newest last, without
+// repetition.
+func (a *app) reasons(version string) ([]string, error) {
+	ids, err := monitor.ListReports(a.reports())
+	if err != nil {
+		return nil, err
+	}
+	var drifted *monitor.Report
+	count := 0
+	for _, id := range ids {
+		r, err := monitor.ReadReport(a.reports(), id)
+		if err != nil {
+			a.warn("%v", err)
+			continue
+		}
+		if r.ModelVersion == version && r.Drift {
+			drifted = r
+			count++
+		}
+	}
+	if drifted == nil {
+		return nil, nil
+	}
+	reasons := []string{fmt.Sprintf("report %s: %s", drifted.ReportID, drifted.Verdict)}
+	if count > 1 {
+		reasons[0] += fmt.Sprintf(" (%d reports say so since the champion took over)", count)
+	}
+	return reasons, nil
+}
+
+// trainingData are the rows that the first model was trained on, nil when the
+// file is gone.
+func (a *app) trainingData(champion *registry.Loaded) (*table.Table, error) {
+	path, err := a.dataPath(nil)
+	if err != nil {
+		path = champion.Manifest.Lineage.DataFile
+	}
+	if path == "" {
+		return nil, nil
+	}
+	tmpl := champion.Model.Template
+	o := dataOptions{target: tmpl.Target, time: tmpl.Time}
+	infer := o.infer(a.conf, nil)
+	read := types(infer, a.conf)
+	for name, typ := range champion.Model.Encoder().Types() {
+		read[name] = typ
+	}
+	t, err := table.Read(path, table.ReadOptions{Types: read})
+	if errors.Is(err, fs.ErrNotExist) {
+		a.warn("%s is gone: learning from the %d rows kept with %s instead", path, champion.Manifest.Lineage.Rows, champion.Manifest.Version)
+		return nil, nil
+	}
+	if err == nil && t.Column(tmpl.Target) == nil {
+		return nil, &table.Error{File: path, Want: fmt.Sprintf("the column %q, which %s predicts", tmpl.Target, champion.Manifest.Version)}
+	}
+	return t, err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/healml/healml/internal/synth"
+	"github.com/healml/healml/internal/table"
+)
+
+// TestMain lets the test binary be healml itself, for scripts and for tests
+// that need a process to kill.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"healml": main,
+	})
+}
+
+// TestScripts runs every script of testdata; each reads as a page of the
+// manual. Beside the usual commands they have:
+//
+//	sales FILE DAYS [TARGETLESS]  writes so many days of the shop's sales
+//	exits CODE COMMAND…           runs a command that must end with CODE
+//	flip FILE                     changes one byte in the middle of a file
+//	nothing DIR                   fails when DIR has a file, however deep
+//	holdport VAR                  listens on a port until the script ends
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "mounts" {
+				return canMount(), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+	})
+}
+
+// canMount reports whether this user can make a small disk; under CI it must.
+func canMount() bool {
+	dir, err := os.MkdirTemp("", "mount")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	ok := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", dir).Run() == nil
+	return ok || os.Getenv("CI") != ""
+}
+
+func scriptSales(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: sales FILE DAYS [targetless]")
+	}
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	t, _ := synth.Sales(1, synth.Options{Days: days, Still: true})
+	if len(args) > 2 {
+		t = t.Drop("sales")
+	}
+	ts.Check(table.Write(ts.MkAbs(args[0]), t))
+}
+
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if asExit(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("%s ended with %d, expected %d", strings.Join(args[1:], " "), code, want)
+	}
+}
+
+func asExit(err error, exit **exec.ExitError) bool {
+	e, ok := err.(*exec.ExitError)
+	*exit = e
+	return ok
+}
+
+func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(names) == 0 {
+		ts.Fatalf("no file %s", args[0])
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		ts.Check(err)
+		b[len(b)/2] ^= 0x55
+		ts.Check(os.WriteFile(name, b, 0o644))
+	}
+}
+
+func scriptNothing(ts *testscript.TestScript, _ bool, args []string) {
+	err := filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err == nil && !d.IsDir() && !strings.HasSuffix(path, "lock") && !strings.HasPrefix(path, ts.MkAbs("data/state")) {
+			return fmt.Errorf("%s was left behind", path)
+		}
+		return err
+	})
+	ts.Check(err)
+}
+
+func scriptHoldPort(ts *testscript.TestScript, _ bool, args []string) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { ln.Close() })
+	ts.Setenv(args[0], ln.Addr().String())
+}

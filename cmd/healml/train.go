@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/score"
+	"github.com/healml/healml/internal/train"
+)
+
+type trainOptions struct {
+	dataOptions
+	holdout float64
+	threads int
+	metric  string
+	set     []string
+	out     string
+}
+
+// referenceRows bounds the rows kept to compare later traffic with.
+const referenceRows = 20_000
+
+func newTrainCommand(a *app) *cobra.Command {
+	var o trainOptions
+	cmd := &cobra.Command{
+		Use:   "train [DATA]",
+		Short: "Fit, evaluate, publish a version and promote it if it passes the gate",
+		Long: `Fits a model, measures it on the newest rows against a constant prediction and
+against the version in force, publishes it as a new version below
+exported_model/ and promotes it when the gate passes.
+
+With --out it only fits, on every row, and writes a LightGBM text file.
+Parameters carry LightGBM's names.`,
+		Example: "  healml train sales.csv --target sales --time date --set num_leaves=63",
+		Args:    atMostOneArg("DATA"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("holdout") {
+				a.conf.Train.Holdout = o.holdout
+			}
+			if cmd.Flags().Changed("threads") {
+				a.conf.Train.Threads = o.threads
+			}
+			if o.metric != "" {
+				a.conf.Metric = o.metric
+			}
+			if err := a.conf.Validate(); err != nil {
+				return usageError{err}
+			}
+			set, err := o.parameters(a.conf.Train.Set)
+			if err != nil {
+				return err
+			}
+			path, err := a.dataPath(args)
+			if err != nil {
+				return err
+			}
+			if o.out != "" {
+				return runFit(cmd.Context(), a, path, o, set)
+			}
+			return runTrain(cmd.Context(), a, path, o, set)
+		},
+	}
+	addDataFlags(cmd, &o.dataOptions)
+	f := cmd.Flags()
+	f.Float64Var(&o.holdout, "holdout", 0.2, "share of the newest rows kept apart to measure on")
+	f.IntVar(&o.threads, "threads", 0, "threads (0: every core); the model does not depend on it")
+	f.StringVar(&o.metric, "metric", "", "what is compared: mae, rmse, mae_log1p; logloss, auc, accuracy, brier")
+	f.StringArrayVar(&o.set, "set", nil, "a LightGBM parameter, `key=value`; may be repeated")
+	f.StringVar(&o.out, "out", "", "only fit, on every row, and write this LightGBM text file")
+	return cmd
+}
+
+// parameters are the --set flags over those of the configuration.
+func (o *trainOptions) parameters(base map[string]string) (map[string]string, error) {
+	set := maps.Clone(base)
+	if set == nil {
+		set = map[string]string{}
+	}
+	for _, kv := range o.set {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok {
+			return nil, usageError{fmt.Errorf("--set %s, expected key=value", kv)}
+		}
+		set[strings.TrimSpace(k)] = v
+	}
+	return set, nil
+}
+
+// trainResult is what train prints.
+type trainResult struct {
+	Version  string             `json:"version"`
+	Promoted bool               `json:"promoted"`
+	Metric   string             `json:"metric"`
+	Metrics  map[string]float64 `json:"metrics"`
+	Baseline map[string]float64 `json:"baseline"`
+	Last     map[string]float64 `json:"last_value"`
+	Champion map[string]float64 `json:"champion,omitempty"`
+	Rows     int                `json:"rows"`
+	Holdout  int                `json:"holdout_rows"`
+	Features []string           `json:"features"`
+	Gate     train.Verdict      `json:"gate"`
+}
+
+func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[string]string) error {
+	t, inf, err := a.readLabelled(path, o.dataOptions, set)
+	if err != nil {
+		return err
+	}
+	a.tell(inf)
+	rows, err := train.Prepare(t, inf, train.TimesOf(t, inf.Time), nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if rows.Unlabelled > 0 {
+		a.warn("%d rows have no %s and are left out", rows.Unlabelled, inf.Target)
+	}
+	bar := a.progress()
+	defer bar.done()
+	res, err := train.Run(ctx, rows, train.Options{
+		Metric: score.Metric(a.conf.Metric), Holdout: a.conf.Train.Holdout, Seed: a.conf.Seed, Threads: a.conf.Train.Threads, Set: set, Progress: bar.step,
+	})
+	if err != nil {
+		return err
+	}
+	bar.done()
+	champion, err := a.champion()
+	if err != nil {
+		return err
+	}
+	verdict, err := res.Gate(champion, a.conf.Retrain.Confidence, a.conf.Seed)
+	if err != nil {
+		return err
+	}
+	bundle, err := bundleOf(res, a.now())
+	if err != nil {
+		return err
+	}
+	if bundle.Lineage.DataSHA256, err = sha256File(path); err != nil {
+		return err
+	}
+	bundle.Lineage.DataFile, bundle.Lineage.Seed, bundle.Lineage.CreatedBy, bundle.Lineage.Program = path, a.conf.Seed, "train", version
+	bundle.Lineage.Parameters, bundle.Lineage.Reason = set, "trained by hand"
+	bundle.Metrics.Champion = verdict.Champion
+	if champion != nil {
+		bundle.Lineage.Parent = champion.Model.Version
+	}
+	reg := a.registry()
+	name, err := reg.Publish(bundle)
+	if err != nil {
+		return err
+	}
+	if verdict.Passed {
+		if err := reg.Promote(name, strings.Join(verdict.Reasons, "; "), a.now()); err != nil {
+			return err
+		}
+	}
+	return a.printTrained(res, name, verdict)
+}
+
+// champion is the version in force as the gate needs it; nil when there is none.
+func (a *app) champion() (*train.Champion, error) {
+	reg := a.registry()
+	current, err := reg.Current()
+	if err != nil {
+		if isNoCurrent(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	loaded, err := reg.Load(current)
+	if err != nil {
+		return nil, err
+	}
+	return &train.Champion{Model: loaded.Model, Learned: loaded.Manifest.Lineage.To}, nil
+}
+
+// bundleOf is a result as the registry publishes it.
+func bundleOf(res *train.Result, now time.Time) (*registry.Bundle, error) {
+	rows := res.Rows
+	reference, err := res.Reference(referenceRows)
+	if err != nil {
+		return nil, err
+	}
+	m := &registry.Metrics{
+		Metric: string(res.Metric), Rows: rows.Len() - res.Test,
+		Holdout: res.Holdout, Baseline: res.Baseline, Last: res.Last, Iterations: res.Best,
+	}
+	m.From, m.To = rows.Span(res.Test, rows.Len())
+	b := &registry.Bundle{
+		Template: rows.Template, Trees: res.Trees, Reference: reference, Golden: rows.Sample(res.Test, registry.GoldenRows), Metrics: m, Created: now,
+		Lineage: registry.Lineage{Rows: rows.Len(), Dropped: rows.Template.Ignored},
+	}
+	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())
+	return b, nil
+}
+
+func (a *app) printTrained(res *train.Result, name string, v train.Verdict) error {
+	features := make([]string, len(res.Rows.Template.Features))
+	for i, f := range res.Rows.Template.Features {
+		features[i] = f.Name
+	}
+	out := trainResult{
+		Version: name, Promoted: v.Passed, Metric: string(res.Metric), Metrics: res.Holdout, Baseline: res.Baseline, Last: res.Last, Champion: v.Champion,
+		Rows: res.Rows.Len(), Holdout: res.Rows.Len() - res.Test, Features: features, Gate: v,
+	}
+	if err := a.print(out, func(w io.Writer) error { return out.text(w, res) }); err != nil {
+		return err
+	}
+	if !v.Passed {
+		return outcome(exitRejected)
+	}
+	return nil
+}
+
+func (r trainResult) text(w io.Writer, res *train.Result) error {
+	t := newTable(w, "metric", "model", "constant", "last value", "champion")
+	for _, m := range score.Metrics(res.Rows.Template.Task) {
+		name := string(m)
+		t.AppendRow(row(name, number(r.Metrics, name), number(r.Baseline, name), number(r.Last, name), number(r.Champion, name)))
+	}
+	t.Render()
+	fmt.Fprintf(w, "%d rows, measured on the newest %d; %d trees on %s\n", r.Rows, r.Holdout, len(res.Trees.Trees), strings.Join(r.Features, ", "))
+	for _, reason := range r.Gate.Reasons {
+		fmt.Fprintf(w, "  %s\n", reason)
+	}
+	state := "promoted: it serves now"
+	if !r.Promoted {
+		state = "not promoted"
+	}
+	_, err := fmt.Fprintf(w, "%s %s\n", r.Version, state)
+	return err
+}
+
+// number shows one value of a map, - when it is not there.
+func number(m map[string]float64, key string) string {
+	v, ok := m[key]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.5g", v)
+}

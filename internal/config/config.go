@@ -1,0 +1,313 @@
+// Package config reads healml.yaml: every setting with its default, checked
+// as a whole before anything runs. It is the only importer of viper.
+//
+// A key can be overridden by the environment: HEALML_SERVE_ADDRESS sets
+// serve.address. An unknown key is an error, so that a typing mistake never
+// silently keeps a default.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+
+	"github.com/healml/healml/internal/schema"
+	"github.com/healml/healml/internal/score"
+)
+
+// FileName is the configuration file looked for in the root directory.
+const FileName = "healml.yaml"
+
+// Config is the whole configuration.
+type Config struct {
+	Data    string   `mapstructure:"data"`   // training data file; relative to the root
+	Target  string   `mapstructure:"target"` // column to predict
+	Time    string   `mapstructure:"time"`   // column that orders rows; "" takes file order
+	Task    string   `mapstructure:"task"`   // regression, binary, multiclass; "" infers it
+	Metric  string   `mapstructure:"metric"` // what gates compare; "" is mae or logloss by task
+	Seed    uint64   `mapstructure:"seed"`
+	Columns []Column `mapstructure:"columns"` // what each input column is; others are inferred
+
+	Train   Train   `mapstructure:"train"`
+	Serve   Serve   `mapstructure:"serve"`
+	Log     Log     `mapstructure:"log"`
+	Drift   Drift   `mapstructure:"drift"`
+	Retrain Retrain `mapstructure:"retrain"`
+	Models  Models  `mapstructure:"models"`
+}
+
+// Column fixes what one column is.
+type Column struct {
+	Name string `mapstructure:"name"`
+	Kind string `mapstructure:"kind"` // a schema.Kind, or "drop"
+}
+
+// Train configures fitting.
+type Train struct {
+	Holdout float64           `mapstructure:"holdout"` // share of the newest rows kept apart, (0, 0.5]
+	Threads int               `mapstructure:"threads"` // 0 takes every core
+	Set     map[string]string `mapstructure:"set"`     // LightGBM parameters
+}
+
+// Serve configures the HTTP server.
+type Serve struct {
+	Address       string        `mapstructure:"address"`
+	Lenient       bool          `mapstructure:"lenient"`        // take extra fields and numeric strings
+	Poll          time.Duration `mapstructure:"poll"`           // how often CURRENT is looked at
+	MaxBody       int64         `mapstructure:"max_body"`       // bytes of a request
+	MaxRows       int           `mapstructure:"max_rows"`       // rows of a batch
+	MaxInFlight   int           `mapstructure:"max_in_flight"`  // requests at once; beyond: 503
+	HeaderTimeout time.Duration `mapstructure:"header_timeout"` // to read a request's header
+	ReadTimeout   time.Duration `mapstructure:"read_timeout"`   // to read a whole request
+	WriteTimeout  time.Duration `mapstructure:"write_timeout"`  // to write an answer
+	IdleTimeout   time.Duration `mapstructure:"idle_timeout"`   // of a kept-alive connection
+	DrainTimeout  time.Duration `mapstructure:"drain_timeout"`  // for requests in flight at a stop
+	AllowedHosts  []string      `mapstructure:"allowed_hosts"`  // Host headers answered; empty takes any
+}
+
+// Log configures the prediction log.
+type Log struct {
+	Durability   string        `mapstructure:"durability"` // ack: fsync before the answer; interval: every Interval
+	Interval     time.Duration `mapstructure:"interval"`   // what a crash may lose with durability interval
+	SegmentBytes int64         `mapstructure:"segment_bytes"`
+	SegmentAge   time.Duration `mapstructure:"segment_age"`
+	Keep         time.Duration `mapstructure:"keep"` // age at which sealed days are removed; 0 keeps all
+}
+
+// Drift configures the comparison of the live window with the reference.
+type Drift struct {
+	Window  time.Duration `mapstructure:"window"`   // how far back the live window reaches
+	MinRows int           `mapstructure:"min_rows"` // fewer: no verdict
+	MaxRows int           `mapstructure:"max_rows"` // more: the newest
+	Alpha   float64       `mapstructure:"alpha"`    // chance of a false alarm of one check over all columns
+	Keep    int           `mapstructure:"keep"`     // reports kept
+}
+
+// Retrain configures the healing job.
+type Retrain struct {
+	Cooldown   time.Duration `mapstructure:"cooldown"`   // no promotion sooner after the last
+	MinLabels  int           `mapstructure:"min_labels"` // labelled rows since the champion's training
+	Margin     float64       `mapstructure:"margin"`     // relative gain that must be cleared
+	Confidence float64       `mapstructure:"confidence"` // of the gain's interval
+	MaxAge     time.Duration `mapstructure:"max_age"`    // a champion older than that is a reason by itself; 0: never
+	MaxRows    int           `mapstructure:"max_rows"`   // newest labelled rows learnt from
+}
+
+// Models configures the registry.
+type Models struct {
+	Keep int `mapstructure:"keep"` // versions that prune leaves beside those in use
+}
+
+// Default is the configuration of an empty file.
+func Default() *Config {
+	day := 24 * time.Hour
+	return &Config{
+		Seed:  1,
+		Train: Train{Holdout: 0.2},
+		Serve: Serve{
+			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 256,
+			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
+			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
+		},
+		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
+		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, Alpha: 0.01, Keep: 400},
+		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, MaxRows: 2_000_000},
+		Models:  Models{Keep: 10},
+	}
+}
+
+// Error is a fault in the configuration; the user mends it.
+type Error struct {
+	File string
+	Key  string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	where := e.File
+	if where == "" {
+		where = "configuration"
+	}
+	if e.Key != "" {
+		where += ": " + e.Key
+	}
+	return where + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Load reads file over the defaults and the environment over both. When file
+// is "", root/healml.yaml is read if it exists. found says whether a file was
+// read. The errors are *Error.
+func Load(root, file string) (c *Config, found bool, err error) {
+	explicit := file != ""
+	if !explicit {
+		file = filepath.Join(root, FileName)
+	}
+	v := viper.NewWithOptions(viper.KeyDelimiter("."))
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix("HEALML")
+	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
+	v.AutomaticEnv()
+	c = Default()
+	if err := bindDefaults(v, c); err != nil {
+		return nil, false, err
+	}
+	b, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		found = true
+		if err := v.ReadConfig(strings.NewReader(string(b))); err != nil {
+			return nil, true, &Error{File: file, Err: err}
+		}
+	case !explicit && errors.Is(err, fs.ErrNotExist):
+	default:
+		return nil, false, &Error{File: file, Err: err}
+	}
+	err = v.UnmarshalExact(c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(durationHook, mapstructure.StringToSliceHookFunc(","))))
+	if err != nil {
+		return nil, found, &Error{File: file, Err: plain(err)}
+	}
+	if err := c.Validate(); err != nil {
+		var e *Error
+		if errors.As(err, &e) && found {
+			e.File = file
+		}
+		return nil, found, err
+	}
+	return c, found, nil
+}
+
+// bindDefaults tells viper every key, so that the environment is read.
+func bindDefaults(v *viper.Viper, c *Config) error {
+	var m map[string]any
+	if err := mapstructure.Decode(c, &m); err != nil {
+		return fmt.Errorf("list configuration keys: %w", err)
+	}
+	var walk func(prefix string, m map[string]any)
+	walk = func(prefix string, m map[string]any) {
+		for k, val := range m {
+			if sub, ok := val.(map[string]any); ok {
+				walk(prefix+k+".", sub)
+				continue
+			}
+			v.SetDefault(prefix+k, val)
+		}
+	}
+	walk("", m)
+	return nil
+}
+
+// plain strips the decoder's lead so that the message names just the keys.
+func plain(err error) error {
+	s := err.Error()
+	if _, keys, ok := strings.Cut(s, "has invalid keys: "); ok {
+		keys, _, _ = strings.Cut(keys, "\n")
+		return fmt.Errorf("unknown key %s; docs/configuration.md lists them all", keys)
+	}
+	return err
+}
+
+// Validate reports the first setting out of its range, as *Error.
+func (c *Config) Validate() error {
+	bad := func(key, format string, args ...any) error {
+		return &Error{Key: key, Err: fmt.Errorf(format, args...)}
+	}
+	if c.Task != "" && !schema.Task(c.Task).Valid() {
+		return bad("task", "%q, expected regression, binary or multiclass", c.Task)
+	}
+	if err := c.validateMetric(); err != nil {
+		return bad("metric", "%w", err)
+	}
+	for i, col := range c.Columns {
+		if col.Name == "" {
+			return bad(fmt.Sprintf("columns[%d].name", i), "empty")
+		}
+		if col.Kind != Drop && !schema.Kind(col.Kind).Valid() {
+			return bad("columns: "+col.Name, "kind %q, expected one of %v or %s", col.Kind, schema.Kinds(), Drop)
+		}
+	}
+	switch {
+	case !(c.Train.Holdout > 0 && c.Train.Holdout <= 0.5):
+		return bad("train.holdout", "%v, expected more than 0 and at most 0.5", c.Train.Holdout)
+	case c.Train.Threads < 0:
+		return bad("train.threads", "%d, expected 0 (every core) or more", c.Train.Threads)
+	case c.Log.Durability != "ack" && c.Log.Durability != "interval":
+		return bad("log.durability", "%q, expected ack or interval", c.Log.Durability)
+	case c.Log.SegmentBytes < 4096:
+		return bad("log.segment_bytes", "%d, expected at least 4096", c.Log.SegmentBytes)
+	case !(c.Drift.Alpha > 0 && c.Drift.Alpha < 1):
+		return bad("drift.alpha", "%v, expected between 0 and 1", c.Drift.Alpha)
+	case c.Drift.MinRows < 2:
+		return bad("drift.min_rows", "%d, expected at least 2", c.Drift.MinRows)
+	case c.Drift.MaxRows < c.Drift.MinRows:
+		return bad("drift.max_rows", "%d, expected at least drift.min_rows (%d)", c.Drift.MaxRows, c.Drift.MinRows)
+	case !(c.Retrain.Confidence > 0.5 && c.Retrain.Confidence < 1):
+		return bad("retrain.confidence", "%v, expected between 0.5 and 1", c.Retrain.Confidence)
+	case c.Retrain.Margin < 0 || c.Retrain.Margin >= 1:
+		return bad("retrain.margin", "%v, expected at least 0 and below 1", c.Retrain.Margin)
+	case c.Retrain.MinLabels < 20:
+		return bad("retrain.min_labels", "%d, expected at least 20", c.Retrain.MinLabels)
+	case c.Models.Keep < 1:
+		return bad("models.keep", "%d, expected at least 1", c.Models.Keep)
+	case c.Serve.MaxRows < 1 || c.Serve.MaxBody < 1 || c.Serve.MaxInFlight < 1:
+		return bad("serve", "max_rows, max_body and max_in_flight must be at least 1")
+	}
+	return c.validateDurations(bad)
+}
+
+// validateMetric checks that the metric fits the task, or any task when the
+// task is left to be inferred.
+func (c *Config) validateMetric() error {
+	if c.Metric == "" {
+		return nil
+	}
+	tasks := []schema.Task{schema.Task(c.Task)}
+	if c.Task == "" {
+		tasks = []schema.Task{schema.Regression, schema.Binary, schema.Multiclass}
+	}
+	var known []score.Metric
+	for _, task := range tasks {
+		if score.Metric(c.Metric).Fits(task) {
+			return nil
+		}
+		known = append(known, score.Metrics(task)...)
+	}
+	return fmt.Errorf("%q, expected one of %v", c.Metric, known)
+}
+
+func (c *Config) validateDurations(bad func(key, format string, args ...any) error) error {
+	for _, d := range []struct {
+		key string
+		v   time.Duration
+		min time.Duration
+	}{
+		{"serve.poll", c.Serve.Poll, 10 * time.Millisecond},
+		{"serve.header_timeout", c.Serve.HeaderTimeout, time.Millisecond},
+		{"serve.read_timeout", c.Serve.ReadTimeout, time.Millisecond},
+		{"serve.write_timeout", c.Serve.WriteTimeout, time.Millisecond},
+		{"serve.idle_timeout", c.Serve.IdleTimeout, time.Millisecond},
+		{"serve.drain_timeout", c.Serve.DrainTimeout, 0},
+		{"log.interval", c.Log.Interval, time.Millisecond},
+		{"log.segment_age", c.Log.SegmentAge, time.Second},
+		{"log.keep", c.Log.Keep, 0},
+		{"drift.window", c.Drift.Window, time.Second},
+		{"retrain.cooldown", c.Retrain.Cooldown, 0},
+		{"retrain.max_age", c.Retrain.MaxAge, 0},
+	} {
+		if d.v < d.min {
+			return bad(d.key, "%v, expected at least %v", d.v, d.min)
+		}
+	}
+	return nil
+}
+
+// Drop is the kind of a column that is left out.
+const Drop = "drop"

@@ -1,0 +1,36 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ParseDuration reads a duration in Go's notation and also in days (7d) and
+// weeks (2w).
+func ParseDuration(s string) (time.Duration, error) {
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if n, ok := strings.CutSuffix(s, suffix); ok {
+			v, err := strconv.ParseFloat(n, 64)
+			if err != nil || v < 0 || v*float64(unit) > 1<<62 {
+				return 0, fmt.Errorf("duration %q, expected such as 90s, 12h, 7d or 2w", s)
+			}
+			return time.Duration(v * float64(unit)), nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("duration %q, expected such as 90s, 12h, 7d or 2w", s)
+	}
+	return d, nil
+}
+
+// durationHook decodes durations from text.
+func durationHook(from, to reflect.Type, v any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() || from.Kind() != reflect.String {
+		return v, nil
+	}
+	return ParseDuration(v.(string))
+}

@@ -1,0 +1,227 @@
+package drift
+
+import (
+	"math"
+	"slices"
+)
+
+// Test is one of the tests that a column's p-value is made of.
+type Test struct {
+	Name string  `json:"name"`
+	Z    float64 `json:"z"` // as if rows were independent
+	// Inflation is the root mean square of the same score in windows of the
+	// samples themselves, by which Z is divided; 1 where rows count as
+	// independent.
+	Inflation float64 `json:"inflation"`
+	P         float64 `json:"p"`
+}
+
+// Comparison is what two samples of one column have in common. Fields that do
+// not apply, or that an empty sample leaves undefined, are NaN.
+type Comparison struct {
+	RefRows, CurRows       int
+	RefMissing, CurMissing int
+	// Distances of the present values: over the cells of [NewGrid] with ten
+	// parts for numbers, over levels for levels.
+	PSI, JensenShannon, Hellinger, TotalVariation, LInfinity float64
+	KS, KSP                                                  float64 // numbers only
+	Wasserstein                                              float64 // numbers only: over the reference's standard deviation
+	ChiSquare, ChiSquareP                                    float64 // levels only
+	ChiSquareDF                                              int
+	// Unseen is the number of current rows with a level that the reference
+	// does not hold.
+	Unseen int
+	Tests  []Test
+	// P is the least p-value of Tests times their number (Bonferroni), at
+	// most 1.
+	P float64
+	// Effect is the greatest of KS (numbers) or total variation (levels) and
+	// the change in the missing rate: the size of the change as a share of
+	// rows, whatever the number of rows.
+	Effect float64
+}
+
+const (
+	gridParts     = 64  // of the tests
+	distanceParts = 10  // of the distances, as is the custom
+	maxLevels     = 250 // with a cell of their own; rarer ones share one
+	unseenFloor   = 0.002
+)
+
+// Numbers compares two samples of numbers in the order of time; NaN is
+// missing.
+func Numbers(ref, cur []float64) *Comparison {
+	a, missA := Sorted(ref)
+	b, missB := Sorted(cur)
+	return SortedNumbers(ref, cur, a, b, missA, missB)
+}
+
+// SortedNumbers is [Numbers] for a caller that has the [Sorted] values.
+func SortedNumbers(ref, cur, a, b []float64, missA, missB int) *Comparison {
+	c := newComparison(len(ref), len(cur), missA, missB)
+	if len(a) > 0 && len(b) > 0 {
+		g := NewGrid(a, distanceParts)
+		c.distances(g.Counts(a), g.Counts(b))
+		c.KS = KS(a, b)
+		c.KSP = KSP(c.KS, len(a), len(b))
+		_, sd := Moments(a)
+		if c.Wasserstein = Wasserstein(a, b); c.Wasserstein > 0 {
+			c.Wasserstein /= sd
+		}
+	}
+	g := NewGrid(a, gridParts)
+	n := newNumberTest(g.Counts(a))
+	c.test(cellsOf(g, ref), cellsOf(g, cur), g.Len(), n.names(), n.scores)
+	c.combine(c.KS)
+	return c
+}
+
+func cellsOf(g *Grid, v []float64) []uint8 {
+	ids := make([]uint8, len(v))
+	for i, x := range v {
+		if x != x {
+			ids[i] = missingCell
+		} else {
+			ids[i] = g.Cell(x)
+		}
+	}
+	return ids
+}
+
+// Levels compares two samples of levels in the order of time, given as codes
+// in [0, levels) of one dictionary; −1 is missing.
+func Levels(ref, cur []int32, levels int) *Comparison {
+	a, missA := countLevels(ref, levels)
+	b, missB := countLevels(cur, levels)
+	c := newComparison(len(ref), len(cur), missA, missB)
+	if missA < len(ref) && missB < len(cur) {
+		c.distances(a, b)
+		c.ChiSquare, c.ChiSquareDF = ChiSquare(a, b)
+		c.ChiSquareP = ChiSquareP(c.ChiSquare, c.ChiSquareDF)
+	}
+	singles, known := 0.0, 0.0
+	for i, n := range a {
+		if n == 0 {
+			c.Unseen += int(b[i])
+		} else if n == 1 {
+			singles++
+		}
+		known += min(n, 1)
+	}
+	cell, cells := levelCells(a, b)
+	l := levelTest{}
+	c.test(mapCells(ref, cell), mapCells(cur, cell), cells, l.names(), l.scores)
+	c.unseen(singles, known)
+	c.combine(c.TotalVariation)
+	return c
+}
+
+func countLevels(codes []int32, levels int) (counts []float64, missing int) {
+	n := make([]int, levels)
+	for _, k := range codes {
+		if k < 0 {
+			missing++
+		} else {
+			n[k]++
+		}
+	}
+	counts = make([]float64, levels)
+	for i, k := range n {
+		counts[i] = float64(k)
+	}
+	return counts, missing
+}
+
+// levelCells gives the most frequent levels of both samples together a cell of
+// their own and the rarer ones a common one. Were the cells chosen by the
+// reference alone, its chance lows would gather in the common cell and the
+// current sample would seem to exceed it.
+func levelCells(a, b []float64) (cell []uint8, cells int) {
+	order := make([]int, len(a))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return int(a[j] + b[j] - a[i] - b[i]) })
+	cell = make([]uint8, len(a))
+	for rank, i := range order {
+		cell[i] = uint8(min(rank, maxLevels))
+	}
+	return cell, min(len(order), maxLevels+1)
+}
+
+func mapCells(codes []int32, cell []uint8) []uint8 {
+	ids := make([]uint8, len(codes))
+	for i, k := range codes {
+		if k < 0 {
+			ids[i] = missingCell
+		} else {
+			ids[i] = cell[k]
+		}
+	}
+	return ids
+}
+
+func newComparison(n, m, missA, missB int) *Comparison {
+	nan := math.NaN()
+	return &Comparison{
+		RefRows: n, CurRows: m, RefMissing: missA, CurMissing: missB,
+		PSI: nan, JensenShannon: nan, Hellinger: nan, TotalVariation: nan, LInfinity: nan,
+		KS: nan, KSP: nan, Wasserstein: nan, ChiSquare: nan, ChiSquareP: nan, P: 1,
+	}
+}
+
+func (c *Comparison) distances(a, b []float64) {
+	p, q := Shares(a), Shares(b)
+	c.PSI = PSI(p, q)
+	c.JensenShannon = JensenShannon(p, q)
+	c.Hellinger = Hellinger(p, q)
+	c.TotalVariation = TotalVariation(p, q)
+	c.LInfinity = LInfinity(p, q)
+}
+
+// test runs the tests over cells and combines them.
+func (c *Comparison) test(ref, cur []uint8, cells int, names []string, f statistic) {
+	if len(ref) == 0 || len(cur) == 0 {
+		return
+	}
+	z := make([]float64, len(names))
+	f(z, countCells(ref, cells), countCells(cur, cells))
+	own := restlessness(ref, cur, cells, len(names), windowLength(len(ref), len(cur)), f)
+	independent := own.independent()
+	for t, name := range names {
+		p, inflation := own.p(t, z[t], independent)
+		c.Tests = append(c.Tests, Test{name, z[t], inflation, p})
+	}
+}
+
+// combine sets P (Bonferroni) and Effect, shape being the distance that
+// measures the change of the present values.
+func (c *Comparison) combine(shape float64) {
+	for _, t := range c.Tests {
+		c.P = min(c.P, t.P*float64(len(c.Tests)))
+	}
+	if c.RefRows == 0 || c.CurRows == 0 {
+		return
+	}
+	c.Effect = math.Abs(float64(c.CurMissing)/float64(c.CurRows) - float64(c.RefMissing)/float64(c.RefRows))
+	if shape > c.Effect { // false for NaN
+		c.Effect = shape
+	}
+}
+
+// unseen adds the test of levels that the reference does not hold: more of
+// them than the number of levels that it holds once makes probable
+// (Good–Turing), times the number of known levels, any of which might have been
+// missed by the reference, and enough of them to matter. It needs no windows, because a
+// level that never came in any of them says nothing of how such levels cluster.
+func (c *Comparison) unseen(singles, known float64) {
+	n, m := float64(c.RefRows-c.RefMissing), float64(c.CurRows-c.CurMissing)
+	if n == 0 || m == 0 {
+		return
+	}
+	p := 1.0
+	if fresh := float64(c.Unseen); fresh/m >= max(unseenFloor, 3*(singles+1)/n) {
+		p = min(known*NewP(singles, n, fresh, m), 1)
+	}
+	c.Tests = append(c.Tests, Test{"unseen", ZOf(p), 1, p})
+}

@@ -1,0 +1,103 @@
+package fit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// synthetic is n rows of f normal features and a label that depends on a few
+// of them, alone and together.
+func synthetic(n, f int) *Data {
+	r := rand.New(rand.NewPCG(7, 7))
+	d := &Data{Features: make([][]float64, f), Label: make([]float64, n)}
+	for j := range d.Features {
+		d.Features[j] = make([]float64, n)
+		for i := range n {
+			d.Features[j][i] = r.NormFloat64()
+		}
+	}
+	for i := range n {
+		x := func(j int) float64 { return d.Features[j%f][i] }
+		d.Label[i] = x(0) + 0.5*x(1)*x(2) + math.Sin(2*x(3)) + 0.3*x(4)*x(4) + 0.5*r.NormFloat64()
+	}
+	return d
+}
+
+func binaryLabels(d *Data) *Data {
+	out := *d
+	out.Label = make([]float64, len(d.Label))
+	for i, y := range d.Label {
+		if y > 0.3 {
+			out.Label[i] = 1
+		}
+	}
+	return &out
+}
+
+func BenchmarkNewDataset200kx28(b *testing.B) {
+	d := synthetic(200_000, 28)
+	for b.Loop() {
+		if _, err := NewDataset(d, Defaults()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTrain200kx28 grows 100 trees on binned data.
+func BenchmarkTrain200kx28(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		for _, objective := range []string{"regression", "binary"} {
+			b.Run(fmt.Sprintf("%s/threads=%d", objective, threads), func(b *testing.B) {
+				p := Defaults()
+				p.Objective, p.NumThreads = objective, threads
+				data := synthetic(200_000, 28)
+				if objective == "binary" {
+					data = binaryLabels(data)
+				}
+				d, err := NewDataset(data, p)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for b.Loop() {
+					if _, err := TrainDataset(context.Background(), View{Data: d}, View{}, p, nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkHistogram adds rows of one leaf to the histograms of 28 features.
+func BenchmarkHistogram(b *testing.B) {
+	const n, f = 200_000, 28
+	p := Defaults()
+	p.NumThreads = 1
+	d, err := NewDataset(synthetic(n, f), p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	grad := make([]pair, n)
+	for i := range grad {
+		grad[i] = pair{float32(i%7) - 3, 1}
+	}
+	for _, every := range []int{1, 10} {
+		var rows []int32
+		for i := 0; i < n; i += every {
+			rows = append(rows, int32(i))
+		}
+		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
+			hist := make([]entry, d.histLen)
+			for b.Loop() {
+				for i := range d.groups {
+					g := &d.groups[i]
+					g.accumulate(hist[g.at:g.at+g.size], rows, grad)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)*f), "ns/value")
+		})
+	}
+}

@@ -1,0 +1,256 @@
+package fit
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/healml/healml/internal/gbdt"
+)
+
+// run boosts: each iteration grows, for every output, a tree on the
+// derivatives of the loss at the scores so far, and adds it to them.
+func (t *trainer) run(ctx context.Context, progress func(iteration int, validLoss float64)) (*Result, error) {
+	r := &Result{}
+	best, bestLoss := 0, math.Inf(1)
+	t.drawFeatures() // LightGBM draws once before the first tree
+	for i := 1; i <= t.p.NumIterations; i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !t.iterate(i == 1) {
+			break
+		}
+		loss := math.NaN()
+		if t.valid != nil {
+			loss = t.loss(t.valid)
+			r.Valid = append(r.Valid, loss)
+			if bestLoss-loss > t.p.EarlyStoppingMinDelta || i == 1 {
+				best, bestLoss = i, loss
+			}
+		}
+		if progress != nil {
+			progress(i, loss)
+		}
+		if t.p.EarlyStoppingRound > 0 && i-best >= t.p.EarlyStoppingRound {
+			break
+		}
+	}
+	if t.p.EarlyStoppingRound > 0 && best > 0 {
+		t.trees = t.trees[:best*t.p.NumClass]
+	}
+	r.BestIteration = len(t.trees) / t.p.NumClass
+	var err error
+	r.Model, err = t.model()
+	return r, err
+}
+
+// iterate grows the trees of one iteration. It reports false when none could
+// be split: then there is nothing more to learn, and only the first
+// iteration leaves its trees, which are constants.
+func (t *trainer) iterate(first bool) bool {
+	if first {
+		t.begin()
+	}
+	t.gradients()
+	if t.bag != nil && len(t.trees)/t.p.NumClass%t.p.BaggingFreq == 0 {
+		t.in, t.out = t.bag.draw(t.train.rows, t.in, t.out)
+	}
+	grown := 0
+	for k := range t.p.NumClass {
+		tree := t.grow(k, first)
+		if tree.NumLeaves() > 1 {
+			grown++
+		}
+		t.trees = append(t.trees, tree)
+	}
+	if grown == 0 && !first {
+		t.trees = t.trees[:len(t.trees)-t.p.NumClass]
+	}
+	return grown > 0
+}
+
+// begin starts the scores from the best constants.
+func (t *trainer) begin() {
+	t.initial = make([]float64, t.p.NumClass)
+	if !t.p.BoostFromAverage {
+		return
+	}
+	for k := range t.initial {
+		if s := t.objective.start(&t.train.target, k); math.Abs(s) > epsilon {
+			t.initial[k] = s
+			t.shift(k, s)
+		}
+	}
+}
+
+// shift adds a constant to all scores of output k.
+func (t *trainer) shift(k int, by float64) {
+	for _, s := range t.sides() {
+		for i := range s.scores[k] {
+			s.scores[k][i] += by
+		}
+	}
+}
+
+func (t *trainer) sides() []*side {
+	if t.valid == nil {
+		return []*side{&t.train}
+	}
+	return []*side{&t.train, t.valid}
+}
+
+// grow grows the next tree of output k and adds it to the scores. What could
+// not be split is a constant.
+func (t *trainer) grow(k int, first bool) gbdt.Tree {
+	if !t.objective.constant(&t.train.target, k) && len(t.usable) > 0 && len(t.in) > 0 {
+		t.drawFeatures()
+		g := t.grower.grow(t.in, t.grad[k])
+		if g.NumLeaves() > 1 {
+			return t.finish(g, k)
+		}
+	}
+	value := 0.0
+	if first {
+		if value = t.initial[k]; !t.p.BoostFromAverage {
+			value = t.objective.start(&t.train.target, k)
+			t.shift(k, value)
+		}
+	}
+	return gbdt.Tree{LeafValue: []float64{value}, LeafWeight: []float64{0},
+		LeafCount: []int64{int64(len(t.train.rows))}, Shrinkage: 1}
+}
+
+// finish shrinks the tree, adds it to the scores, and folds the initial score
+// into the first one.
+func (t *trainer) finish(g *grown, k int) gbdt.Tree {
+	if r, ok := t.objective.(renewer); ok {
+		t.renew(r, g, k)
+	}
+	rate := t.p.LearningRate
+	for i := range g.LeafValue {
+		g.LeafValue[i] = flush(g.LeafValue[i] * rate)
+	}
+	for i := range g.InternalValue {
+		g.InternalValue[i] = flush(g.InternalValue[i] * rate)
+	}
+	g.Shrinkage = rate
+	t.addScores(g, k)
+	if b := t.initial[k]; len(t.trees) < t.p.NumClass && b != 0 {
+		for i := range g.LeafValue {
+			g.LeafValue[i] = flush(g.LeafValue[i] + b)
+		}
+		for i := range g.InternalValue {
+			g.InternalValue[i] = flush(g.InternalValue[i] + b)
+		}
+		g.Shrinkage = 1
+	}
+	return g.Tree
+}
+
+// flush reads numbers too near to zero as zero.
+func flush(x float64) float64 {
+	if math.Abs(x) <= gbdt.ZeroThreshold {
+		return 0
+	}
+	return x
+}
+
+// renew sets the leaves from the residuals of their rows.
+func (t *trainer) renew(r renewer, g *grown, k int) {
+	buffer := make([]residual, len(t.in))
+	t.crew.run(len(g.LeafValue), func(_, i int) {
+		l := &t.grower.leaves[i]
+		rows := t.grower.rows[l.begin : l.begin+l.count]
+		g.LeafValue[i] = r.renew(&t.train.target, rows, t.train.scores[k], buffer[l.begin:l.begin+l.count])
+	})
+}
+
+// addScores adds the tree to the scores: rows of the bag lie sorted by leaf,
+// the others walk.
+func (t *trainer) addScores(g *grown, k int) {
+	score := t.train.scores[k]
+	t.crew.run(len(g.LeafValue), func(_, i int) {
+		l := &t.grower.leaves[i]
+		v := g.LeafValue[i]
+		for _, r := range t.grower.rows[l.begin : l.begin+l.count] {
+			score[r] += v
+		}
+	})
+	if t.bag != nil {
+		t.walk(g, t.train.data, t.out, score)
+	}
+	if t.valid != nil {
+		t.walk(g, t.valid.data, t.valid.rows, t.valid.scores[k])
+	}
+}
+
+func (t *trainer) walk(g *grown, d *Dataset, rows []int32, score []float64) {
+	t.blocks(rows, func(_ int, rows []int32) {
+		for _, r := range rows {
+			score[r] += g.LeafValue[g.leaf(d, r)]
+		}
+	})
+}
+
+// blocks shares out rows in blocks of rowBlock.
+func (t *trainer) blocks(rows []int32, do func(block int, rows []int32)) {
+	t.crew.run((len(rows)+rowBlock-1)/rowBlock, func(_, b int) {
+		do(b, rows[b*rowBlock:min((b+1)*rowBlock, len(rows))])
+	})
+}
+
+func (t *trainer) gradients() {
+	t.blocks(t.train.rows, func(_ int, rows []int32) {
+		t.objective.gradients(&t.train.target, rows, t.train.scores, t.grad)
+	})
+}
+
+// loss is the mean loss of one side.
+func (t *trainer) loss(s *side) float64 {
+	t.blocks(s.rows, func(b int, rows []int32) {
+		s.parts[b] = t.objective.loss(&s.target, rows, s.scores)
+	})
+	sum := 0.0
+	for _, x := range s.parts {
+		sum += x
+	}
+	return sum / s.weights
+}
+
+// drawFeatures draws the features of the next tree.
+func (t *trainer) drawFeatures() {
+	n := len(t.usable)
+	draw := t.grower.draw
+	if t.p.FeatureFraction >= 1 {
+		for i := range draw {
+			draw[i] = true
+		}
+		return
+	}
+	clear(draw)
+	t.drawn = t.features.sample(t.drawn[:0], n, max(roundInt(float64(n)*t.p.FeatureFraction), min(1, n)))
+	for _, i := range t.drawn {
+		draw[t.usable[i]] = true
+	}
+}
+
+// model puts the trees together.
+func (t *trainer) model() (*gbdt.Model, error) {
+	d := t.train.data
+	m := &gbdt.Model{
+		Trees: t.trees, NumClass: t.p.NumClass, TreesPerIteration: t.p.NumClass,
+		Objective: t.objective.line(), FeatureNames: slices.Clone(d.names), Params: t.p.List(),
+	}
+	var categories []string
+	for f, mapper := range d.mappers {
+		m.FeatureInfos = append(m.FeatureInfos, mapper.info())
+		if mapper.categorical {
+			categories = append(categories, strconv.Itoa(f))
+		}
+	}
+	m.Params = append(m.Params, [2]string{"categorical_feature", strings.Join(categories, ",")})
+	return m, m.Validate()
+}

@@ -1,0 +1,167 @@
+// Package heal is the healing policy: given what was seen and what was tried,
+// what to do. It is pure: no file, no clock, no randomness, so that a decision
+// can be computed again from its evidence.
+//
+// A decision has two halves. [Assess] says whether there is a reason to look
+// for a cure and enough evidence to judge one. If so, the caller lets the
+// cures compete on the same rows, and [Choose] takes the one that is proven
+// better than leaving the champion alone, or none: doing nothing is a
+// candidate, and it wins every tie.
+package heal
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/healml/healml/internal/score"
+)
+
+// Action is what was done about a model.
+type Action string
+
+// The actions. None: there was no reason to act, or nothing to judge by. Keep:
+// cures were tried and none was proven better.
+const (
+	None        Action = "none"
+	Keep        Action = "keep"
+	Quarantine  Action = "quarantine"
+	Recalibrate Action = "recalibrate"
+	Refit       Action = "refit"
+	Retrain     Action = "retrain"
+	Rollback    Action = "rollback"
+)
+
+// Policy are the bounds within which healing acts.
+type Policy struct {
+	Cooldown   time.Duration // no cure sooner after the last promotion
+	MinLabels  int           // labelled rows unknown to the champion, at least
+	MaxAge     time.Duration // a champion older than that is a reason; 0: never
+	Margin     float64       // gain to clear, as a share of the champion's loss
+	Confidence float64       // of the interval that must clear it, (0.5, 1)
+}
+
+// Evidence is what is known before any cure is tried.
+type Evidence struct {
+	Now      time.Time
+	Forced   bool      // somebody asked: a reason by itself
+	Promoted time.Time // when the champion took over
+	Reasons  []string  // what drift reports said since then, in plain words
+	Labels   int       // labelled rows that the champion has not learnt from
+}
+
+// Assessment is the first half of a decision.
+type Assessment struct {
+	Act     bool     `json:"act"`     // try the cures
+	Reasons []string `json:"reasons"` // to look for a cure; empty when there is none
+	Because string   `json:"because"` // one sentence for people
+}
+
+// Assess says whether to try cures.
+func Assess(p Policy, e Evidence) Assessment {
+	reasons := append([]string(nil), e.Reasons...)
+	if e.Forced {
+		reasons = append(reasons, "asked for by hand")
+	}
+	if age := e.Now.Sub(e.Promoted); p.MaxAge > 0 && age > p.MaxAge {
+		reasons = append(reasons, fmt.Sprintf("the champion has served for %s, longer than %s", days(age), days(p.MaxAge)))
+	}
+	a := Assessment{Reasons: reasons}
+	until := e.Promoted.Add(p.Cooldown)
+	switch {
+	case len(reasons) == 0:
+		a.Because = "no reason: no drift was found since the champion took over, and it is not too old"
+	case !e.Forced && e.Now.Before(until):
+		a.Because = fmt.Sprintf("cooldown: the champion took over at %s, nothing is changed before %s", stamp(e.Promoted), stamp(until))
+	case e.Labels < p.MinLabels:
+		a.Because = fmt.Sprintf("%d labelled rows are newer than what the champion learnt from, %d are needed to judge a cure: waiting for actuals", e.Labels, p.MinLabels)
+	default:
+		a.Act = true
+		a.Because = strings.Join(reasons, "; ")
+	}
+	return a
+}
+
+// Trial is the outcome of one cure against the champion on the same rows. It
+// is judged twice: on all rows that count, and on the newest of them alone,
+// because a change that has just come drowns in the rows before it.
+type Trial struct {
+	Cure   string `json:"cure"`
+	All    Match  `json:"all"`
+	Newest Match  `json:"newest"` // equal to All when there is one block only
+}
+
+// Match is a comparison on one stretch of rows.
+type Match struct {
+	Rows     int     `json:"rows"`
+	Champion float64 `json:"champion_loss"` // mean loss of the champion
+	Loss     float64 `json:"loss"`          // mean loss of the cure
+	// Gain is Champion − Loss with its interval.
+	Gain score.Interval `json:"gain"`
+}
+
+// Relative is the gain as a share of the champion's loss; 0 when that is 0.
+func (m Match) Relative() float64 {
+	if m.Champion <= 0 {
+		return 0
+	}
+	return m.Gain.Mean / m.Champion
+}
+
+// clears reports whether the whole interval of the gain lies above the margin.
+func (m Match) clears(margin float64) bool { return m.Gain.Lo > margin*m.Champion && m.Gain.Lo > 0 }
+
+// best is the match that speaks for the cure: the newest rows when they prove
+// it, else all.
+func (t Trial) best(margin float64) Match {
+	if t.Newest.clears(margin) {
+		return t.Newest
+	}
+	return t.All
+}
+
+// proven reports whether the trial clears the margin, and is not losing on the
+// newest rows what it wins on older ones.
+func (t Trial) proven(margin float64) bool {
+	return t.Newest.clears(margin) || t.All.clears(margin) && t.Newest.Gain.Mean > 0
+}
+
+// Level is the confidence that each interval of n trials must have, so that
+// the chance of a lucky winner among them stays that of one (Bonferroni; every
+// trial is judged on two stretches).
+func (p Policy) Level(n int) float64 { return 1 - (1-p.Confidence)/float64(2*max(n, 1)) }
+
+// Choose returns the index of the proven trial that gains most, or −1, and
+// says why.
+func Choose(p Policy, trials []Trial) (int, string) {
+	best, closest := -1, -1
+	for i, t := range trials {
+		gain := t.best(p.Margin).Relative()
+		if closest < 0 || gain > trials[closest].best(p.Margin).Relative() {
+			closest = i
+		}
+		if t.proven(p.Margin) && (best < 0 || gain > trials[best].best(p.Margin).Relative()) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		m := trials[best].best(p.Margin)
+		return best, fmt.Sprintf("%q lowers the loss by %.1f %% on %d rows that neither had seen (from %.4g to %.4g; interval of the gain %.3g to %.3g)",
+			trials[best].Cure, 100*m.Relative(), m.Rows, m.Champion, m.Loss, m.Gain.Lo, m.Gain.Hi)
+	}
+	if closest < 0 {
+		return -1, "no cure could be tried"
+	}
+	m := trials[closest].best(p.Margin)
+	return -1, fmt.Sprintf("the champion stays: the best of %d cures, %q, changes its loss by %+.1f %%, which is not proven (interval of the gain %.3g to %.3g, margin %.3g)",
+		len(trials), trials[closest].Cure, -100*m.Relative(), m.Gain.Lo, m.Gain.Hi, p.Margin*m.Champion)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+
+func days(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	}
+	return d.Round(time.Minute).String()
+}

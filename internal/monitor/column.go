@@ -1,0 +1,224 @@
+package monitor
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/schema"
+	"github.com/healml/healml/internal/table"
+)
+
+const (
+	bins      = 24 // of a histogram
+	maxLevels = 12 // kept in a report
+)
+
+// The quantiles of a report.
+var quantiles = []float64{0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99}
+
+// compare fills in the job's column and faults.
+func (j *job) compare() {
+	j.column = &Column{Kind: j.kind}
+	if j.kind == schema.Numeric {
+		j.numbers()
+	} else {
+		j.levels()
+	}
+}
+
+func (j *job) fault(f Fault) {
+	f.Column = j.name
+	j.faults = append(j.faults, f)
+}
+
+func (j *job) numbers() {
+	c := j.column
+	ref, _ := numbersOf(j.ref)
+	cur, stray := numbersOf(j.cur)
+	if stray > 0 {
+		j.fault(typeFault(stray, j.cur.Len()))
+	}
+	a, missA := drift.Sorted(ref)
+	b, missB := drift.Sorted(cur)
+	c.setComparison(drift.SortedNumbers(ref, cur, a, b, missA, missB))
+	meanA, stdA := drift.Moments(a)
+	meanB, stdB := drift.Moments(b)
+	c.Mean = &Pair{Number(meanA), Number(meanB)}
+	c.Std = &Pair{Number(stdA), Number(stdB)}
+	for _, q := range quantiles {
+		c.Quantiles = append(c.Quantiles, Quantile{q, Number(drift.Quantile(a, q)), Number(drift.Quantile(b, q))})
+	}
+	c.Histogram = histogram(a, b)
+	j.numberFaults(a, b)
+}
+
+// numbersOf reads a column as numbers; stray counts texts that are none and
+// become missing.
+func numbersOf(c *table.Column) (v []float64, stray int) {
+	switch {
+	case c.Type == table.String:
+		parsed := make([]float64, len(c.Dict))
+		bad := make([]bool, len(c.Dict))
+		for k, text := range c.Dict {
+			x, err := strconv.ParseFloat(text, 64)
+			if bad[k] = err != nil; bad[k] {
+				x = math.NaN()
+			}
+			parsed[k] = x
+		}
+		v = make([]float64, len(c.Codes))
+		for i, k := range c.Codes {
+			v[i] = math.NaN()
+			if k >= 0 {
+				v[i] = parsed[k]
+				if bad[k] {
+					stray++
+				}
+			}
+		}
+		return v, stray
+	case c.Type == table.Time:
+		v = make([]float64, len(c.Times))
+		for i, us := range c.Times {
+			if v[i] = float64(us); us == table.NoTime {
+				v[i] = math.NaN()
+			}
+		}
+		return v, 0
+	}
+	return c.Floats, 0
+}
+
+// histogram has equal bins over what 99 % of the values of either sample span.
+func histogram(a, b []float64) *Histogram {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, s := range [][]float64{a, b} {
+		if len(s) > 0 {
+			lo = min(lo, drift.Quantile(s, 0.005))
+			hi = max(hi, drift.Quantile(s, 0.995))
+		}
+	}
+	if !(lo <= hi) || math.IsInf(lo, 0) || math.IsInf(hi, 0) {
+		return nil
+	}
+	if lo == hi { // a constant stands in the middle
+		pad := max(math.Abs(lo)/2, 0.5)
+		lo, hi = lo-pad, hi+pad
+	}
+	edges := make([]float64, bins+1)
+	for i := range edges {
+		f := float64(i) / bins
+		edges[i] = lo*(1-f) + hi*f
+	}
+	h := &Histogram{Then: shareOut(a, edges), Now: shareOut(b, edges)}
+	for _, e := range edges {
+		h.Edges = append(h.Edges, Number(e))
+	}
+	return h
+}
+
+func shareOut(sorted, edges []float64) []Number {
+	out := make([]Number, len(edges)-1)
+	at := 0
+	for i := range out {
+		end := len(sorted)
+		if i < len(out)-1 {
+			end, _ = slices.BinarySearch(sorted, edges[i+1])
+		}
+		if len(sorted) > 0 {
+			out[i] = Number(float64(end-at) / float64(len(sorted)))
+		}
+		at = end
+	}
+	return out
+}
+
+func (j *job) levels() {
+	c := j.column
+	ref, cur, dict := jointCodes(j.ref, j.cur)
+	c.setComparison(drift.Levels(ref, cur, len(dict)))
+	a, b := count(ref, len(dict)), count(cur, len(dict))
+	p, q := drift.Shares(a), drift.Shares(b)
+	for k, level := range dict {
+		if a[k]+b[k] > 0 {
+			c.Levels = append(c.Levels, LevelPair{level, Number(p[k]), Number(q[k]), a[k] == 0})
+		}
+	}
+	slices.SortStableFunc(c.Levels, func(x, y LevelPair) int {
+		if d := cmp.Compare(math.Abs(float64(y.Now-y.Then)), math.Abs(float64(x.Now-x.Then))); d != 0 {
+			return d
+		}
+		return cmp.Compare(x.Level, y.Level)
+	})
+	j.levelFaults(total(a), total(b))
+	c.Levels = c.Levels[:min(len(c.Levels), maxLevels)]
+}
+
+// jointCodes reads both columns as levels of one dictionary.
+func jointCodes(a, b *table.Column) (ca, cb []int32, dict []string) {
+	index := map[string]int32{}
+	code := func(text string) int32 {
+		k, ok := index[text]
+		if !ok {
+			k = int32(len(dict))
+			index[text] = k
+			dict = append(dict, text)
+		}
+		return k
+	}
+	return codesOf(a, code), codesOf(b, code), dict
+}
+
+func codesOf(c *table.Column, code func(string) int32) []int32 {
+	out := make([]int32, c.Len())
+	if c.Type == table.String {
+		joint := make([]int32, len(c.Dict))
+		for k, text := range c.Dict {
+			joint[k] = code(text)
+		}
+		for i, k := range c.Codes {
+			if out[i] = -1; k >= 0 {
+				out[i] = joint[k]
+			}
+		}
+		return out
+	}
+	seen := map[float64]int32{} // formatting is slow, levels are few
+	for i := range out {
+		if c.Missing(i) {
+			out[i] = -1
+			continue
+		}
+		if c.Type == table.Time {
+			out[i] = code(c.Format(i))
+			continue
+		}
+		k, ok := seen[c.Floats[i]]
+		if !ok {
+			k = code(c.Format(i))
+			seen[c.Floats[i]] = k
+		}
+		out[i] = k
+	}
+	return out
+}
+
+func count(codes []int32, levels int) []float64 {
+	n := make([]float64, levels)
+	for _, k := range codes {
+		if k >= 0 {
+			n[k]++
+		}
+	}
+	return n
+}
+
+func total(v []float64) (sum float64) {
+	for _, x := range v {
+		sum += x
+	}
+	return sum
+}

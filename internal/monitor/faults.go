@@ -1,0 +1,189 @@
+package monitor
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/healml/healml/internal/drift"
+)
+
+// A factor is a slip of units.
+type factor struct {
+	by   float64
+	what string
+}
+
+// factors are the slips looked for, each also the other way round.
+var factors = []factor{
+	{10, "a digit"}, {100, "per cent or cents"}, {1000, "thousands"}, {1e4, ""}, {1e6, "millions"},
+	{2.54, "inches and centimetres"}, {0.3048, "feet and metres"}, {1.609344, "miles and kilometres"},
+	{0.45359237, "pounds and kilograms"}, {28.349523125, "ounces and grams"}, {3.785411784, "gallons and litres"},
+	{4.184, "calories and joules"}, {24, "days and hours"}, {60, "minutes and seconds"}, {3600, "hours and seconds"},
+	{1024, "a binary prefix"}, {180 / math.Pi, "radians and degrees"}, {3.6, "m/s and km/h"}, {-1, "the sign"},
+}
+
+const (
+	frozenRows  = 50   // current rows from which a constant is suspicious
+	frozenShare = 0.9  // of one value in the reference, above which it is not
+	unitFit     = 0.15 // KS of the values scaled back, at most
+	unitGain    = 0.4  // of the KS as they stand, at most
+	renameShare = 0.02 // least share of a renamed level
+	goneShare   = 0.02 // of its old share that may remain
+)
+
+func typeFault(stray, rows int) Fault {
+	return Fault{Kind: "type", Detail: fmt.Sprintf("%d of %d values are texts where the reference has numbers; they count as missing", stray, rows)}
+}
+
+// numberFaults looks for faults in sorted values.
+func (j *job) numberFaults(a, b []float64) {
+	switch {
+	case len(a) == 0:
+	case len(b) == 0:
+		j.empty()
+	case len(b) >= frozenRows && b[0] == b[len(b)-1] && mode(a) < frozenShare:
+		j.fault(Fault{Kind: "frozen", Detail: fmt.Sprintf("every value is %s; the reference runs from %s to %s", short(b[0]), short(a[0]), short(a[len(a)-1]))})
+	default:
+		j.unit(a, b)
+	}
+}
+
+// empty reports a column without any value, unless its being absent was.
+func (j *job) empty() {
+	if len(j.faults) == 0 && j.cur.Len() > 0 {
+		j.fault(Fault{Kind: "empty", Detail: fmt.Sprintf("all %d values are missing; in the reference %s are", j.cur.Len(), percent(float64(j.column.Missing.Then)))})
+	}
+}
+
+// mode is the share of the most frequent value of a sorted sample.
+func mode(sorted []float64) float64 {
+	most := 0
+	for lo := 0; lo < len(sorted); {
+		hi := lo
+		for hi < len(sorted) && sorted[hi] == sorted[lo] {
+			hi++
+		}
+		most = max(most, hi-lo)
+		lo = hi
+	}
+	return float64(most) / float64(len(sorted))
+}
+
+// unit looks for one factor that, taken back, makes the current values fit the
+// reference where they did not before.
+func (j *job) unit(a, b []float64) {
+	d := drift.KS(a, b)
+	if d < 0.2 || mode(a) == 1 {
+		return
+	}
+	best, fit := factor{}, math.Inf(1)
+	for _, f := range factors {
+		for _, by := range []float64{f.by, 1 / f.by} {
+			if k := drift.KS(a, scaled(b, 1/by)); k < fit {
+				best, fit = factor{by, f.what}, k
+			}
+		}
+	}
+	if k := drift.KS(a, affine(b, 5.0/9, -160.0/9)); k < fit && k <= min(unitFit, unitGain*d) {
+		j.fault(Fault{Kind: "unit", Detail: "the values look like degrees Fahrenheit where the reference has degrees Celsius"})
+		return
+	}
+	if fit > min(unitFit, unitGain*d) || !plausible(a, b, best.by) {
+		return
+	}
+	what := ""
+	if best.what != "" {
+		what = " (" + best.what + "?)"
+	}
+	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s", short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+}
+
+// plausible reports whether the median or, where that is 0, a higher quantile
+// has really moved by about the factor.
+func plausible(a, b []float64, by float64) bool {
+	for _, q := range []float64{0.5, 0.75, 0.9, 0.99} {
+		x, y := drift.Quantile(a, q), drift.Quantile(b, q)
+		if by < 0 { // quantiles change places
+			y = drift.Quantile(b, 1-q)
+		}
+		if x != 0 {
+			r := y / x / by
+			return r > 0.75 && r < 1.33
+		}
+	}
+	return false
+}
+
+func scaled(sorted []float64, by float64) []float64 { return affine(sorted, by, 0) }
+
+func affine(sorted []float64, by, add float64) []float64 {
+	stride := max(1, len(sorted)/20000) // enough for a rough fit
+	out := make([]float64, 0, len(sorted)/stride+1)
+	for i := 0; i < len(sorted); i += stride {
+		out = append(out, sorted[i]*by+add)
+	}
+	if by < 0 {
+		slices.Reverse(out)
+	}
+	return out
+}
+
+// levelFaults looks for faults in the column's levels, given the number of
+// rows that have one.
+func (j *job) levelFaults(then, now float64) {
+	switch {
+	case then == 0:
+		return
+	case now == 0:
+		j.empty()
+		return
+	}
+	var gone, fresh []LevelPair
+	most := 0.0
+	for _, l := range j.column.Levels {
+		most = max(most, float64(l.Then))
+		switch {
+		case l.Unseen && l.Now >= renameShare:
+			fresh = append(fresh, l)
+		case l.Then >= renameShare && l.Now <= goneShare*l.Then:
+			gone = append(gone, l)
+		}
+		if l.Now == 1 && now >= frozenRows && most < frozenShare {
+			j.frozenLevel(l)
+			return
+		}
+	}
+	j.renamed(gone, fresh, then, now)
+}
+
+func (j *job) frozenLevel(l LevelPair) {
+	if l.Unseen {
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which the reference does not hold", l.Level)})
+	} else if l.Then < frozenShare {
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which had %s of the reference", l.Level, percent(float64(l.Then)))})
+	}
+}
+
+// renamed pairs each level that is gone with the new one whose share is
+// nearest, if it is near: within a quarter, or what chance allows.
+func (j *job) renamed(gone, fresh []LevelPair, then, now float64) {
+	for _, old := range gone {
+		best := -1
+		for i, l := range fresh {
+			if best < 0 || math.Abs(float64(l.Now-old.Then)) < math.Abs(float64(fresh[best].Now-old.Then)) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return
+		}
+		l := fresh[best]
+		z := drift.RateZ(float64(old.Then)*then, then, float64(l.Now)*now, now)
+		if math.Abs(float64(l.Now/old.Then)-1) > 0.25 && math.Abs(z) > 3 {
+			continue
+		}
+		fresh = slices.Delete(fresh, best, best+1)
+		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and %q (%s now) is new: renamed?", old.Level, percent(float64(old.Then)), l.Level, percent(float64(l.Now)))})
+	}
+}

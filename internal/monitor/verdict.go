@@ -1,0 +1,186 @@
+package monitor
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/healml/healml/internal/schema"
+)
+
+// conclude sets Drift, Reasons and Verdict from the parts.
+func (r *Report) conclude() {
+	if r.Skipped == nil {
+		r.Skipped = []Skipped{}
+	}
+	if r.Faults == nil {
+		r.Faults = []Fault{}
+	}
+	r.Reasons = []string{}
+	for _, f := range r.Faults {
+		r.Reasons = append(r.Reasons, f.Column+": "+f.Detail)
+	}
+	inputs, outputs := r.Drifted(), drifted(r.PredictionOrder, r.Prediction)
+	for _, name := range inputs {
+		if !r.faulty(name) {
+			r.Reasons = append(r.Reasons, name+": "+r.Columns[name].Reason)
+		}
+	}
+	for _, name := range outputs {
+		r.Reasons = append(r.Reasons, name+": "+r.Prediction[name].Reason)
+	}
+	worse := r.Performance != nil && r.Performance.Drift
+	if worse {
+		r.Reasons = append(r.Reasons, r.Performance.String())
+	}
+	r.Drift = len(inputs)+len(outputs) > 0 || worse
+	r.Verdict = r.sentence(inputs, outputs, worse)
+}
+
+func (r *Report) faulty(name string) bool {
+	for _, f := range r.Faults {
+		if f.Column == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Report) sentence(inputs, outputs []string, worse bool) string {
+	if !r.EnoughRows && !worse {
+		return fmt.Sprintf("Not enough rows for a verdict: %s current and %s reference rows, %d of each are needed.",
+			thousands(r.Rows), thousands(r.ReferenceRows), r.Settings.MinRows)
+	}
+	var parts []string
+	if n := len(inputs); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d columns drifted (%s)", n, len(r.Columns), list(inputs)))
+	}
+	if len(outputs) > 0 {
+		parts = append(parts, "the predictions drifted ("+list(outputs)+")")
+	}
+	if worse {
+		parts = append(parts, r.Performance.String())
+	}
+	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), thousands(r.Rows))
+	if len(parts) > 0 {
+		s = "Drift: " + strings.Join(parts, "; ") + "."
+	}
+	if len(r.Faults) > 0 {
+		f := r.Faults[0]
+		s += fmt.Sprintf(" A data fault is likely: %s: %s.", f.Column, f.Detail)
+		if more := len(r.Faults) - 1; more > 0 {
+			s += fmt.Sprintf(" (%d more)", more)
+		}
+	}
+	return s
+}
+
+// String says how the metric stands.
+func (p *Performance) String() string {
+	s := fmt.Sprintf("%s is %s (%s to %s) on %s labelled rows", p.Metric, short(float64(p.Now)), short(float64(p.Lo)), short(float64(p.Hi)), thousands(p.Labeled))
+	if !math.IsNaN(float64(p.Then)) {
+		s += ", was " + short(float64(p.Then)) + " on the holdout"
+	}
+	return s
+}
+
+// reason says what changed most in a drifted column.
+func (c *Column) reason() string {
+	switch c.strongest() {
+	case "missing":
+		return fmt.Sprintf("missing values went from %s to %s", percent(float64(c.Missing.Then)), percent(float64(c.Missing.Now)))
+	case "unseen":
+		return fmt.Sprintf("%s of the rows have levels that the reference lacks%s", percent(float64(c.Unseen)), c.unseenNames())
+	}
+	if c.Kind != schema.Numeric {
+		if len(c.Levels) == 0 {
+			return "the mix of levels changed"
+		}
+		l := c.Levels[0]
+		return fmt.Sprintf("the share of %q went from %s to %s", l.Level, percent(float64(l.Then)), percent(float64(l.Now)))
+	}
+	return c.numberReason()
+}
+
+func (c *Column) numberReason() string {
+	median := Quantile{}
+	for _, q := range c.Quantiles {
+		if q.Q == 0.5 {
+			median = q
+		}
+	}
+	switch {
+	case c.strongest() == "spread" && c.Std != nil:
+		return fmt.Sprintf("the spread changed: standard deviation %s, was %s", short(float64(c.Std.Now)), short(float64(c.Std.Then)))
+	case c.strongest() == "spike":
+		return "some values are far more or less frequent than they were"
+	case median.Then != median.Now:
+		return fmt.Sprintf("the median went from %s to %s", short(float64(median.Then)), short(float64(median.Now)))
+	}
+	return fmt.Sprintf("the mean went from %s to %s", short(float64(c.Mean.Then)), short(float64(c.Mean.Now)))
+}
+
+// strongest is the test with the least p-value, of equals the greatest score.
+func (c *Column) strongest() string {
+	best := Test{P: 2}
+	for _, t := range c.Tests {
+		if t.P < best.P || t.P == best.P && math.Abs(float64(t.Z)) > math.Abs(float64(best.Z)) {
+			best = t
+		}
+	}
+	return best.Name
+}
+
+func (c *Column) unseenNames() string {
+	var names []string
+	for _, l := range c.Levels {
+		if l.Unseen {
+			names = append(names, strconv.Quote(l.Level))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": " + list(names)
+}
+
+// list joins up to four names.
+func list(names []string) string {
+	if len(names) > 4 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:4], ", "), len(names)-4)
+	}
+	return strings.Join(names, ", ")
+}
+
+// short writes a number with four digits.
+func short(v float64) string {
+	if a := math.Abs(v); a >= 1e4 && a < 1e15 {
+		return thousands(int(math.Round(v)))
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
+
+// percent writes a share so that small ones do not become 0.
+func percent(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case v != 0 && math.Abs(v) < 0.001:
+		return strconv.FormatFloat(100*v, 'g', 2, 64) + " %"
+	}
+	return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
+}
+
+// thousands groups digits.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	from := 0
+	if n < 0 {
+		from = 1
+	}
+	for i := len(s) - 3; i > from; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,87 @@
+package registry
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/healml/healml/internal/gbdt"
+	"github.com/healml/healml/internal/schema"
+	"github.com/healml/healml/internal/table"
+)
+
+// GoldenRows is the greatest number of rows kept in golden.arrow.
+const GoldenRows = 32
+
+// Bundle is everything that a version is made of.
+type Bundle struct {
+	Template *schema.Template // sealed
+	Trees    *gbdt.Model
+	// Reference holds the rows that later traffic is compared with: the raw
+	// columns by name, and whatever else drift detection reads (the target,
+	// predictions, a time). It is stored as given.
+	Reference *table.Table
+	// Golden holds raw rows, at least one; the first GoldenRows are kept.
+	// Publish predicts them and stores the answers beside them. Columns that
+	// are not the template's are dropped.
+	Golden  *table.Table
+	Metrics *Metrics
+	Lineage Lineage
+	Created time.Time
+}
+
+// Metrics says how well a version did on rows that it had not seen
+// (metrics.json). Maps go from the name of a metric (rmse, logloss, auc …) to
+// its value; values are finite.
+type Metrics struct {
+	Metric  string             `json:"metric"`        // the metric that decides, a key of Holdout
+	Rows    int                `json:"rows"`          // rows of the holdout
+	From    time.Time          `json:"from,omitzero"` // first and last time in the holdout,
+	To      time.Time          `json:"to,omitzero"`   // zero without a time column
+	Holdout map[string]float64 `json:"holdout"`       // of this version
+	// The same rows predicted otherwise: by the best constant, by the label
+	// of the row before, and by the version that served when this one was
+	// made. Nil when not measured.
+	Baseline map[string]float64 `json:"baseline,omitempty"`
+	Last     map[string]float64 `json:"last,omitempty"`
+	Champion map[string]float64 `json:"champion,omitempty"`
+	// Iterations is the number of boosting rounds in the model.
+	Iterations int `json:"iterations,omitempty"`
+}
+
+// Validate reports the first value that JSON cannot carry or that is missing.
+func (m *Metrics) Validate() error {
+	if _, ok := m.Holdout[m.Metric]; !ok {
+		return fmt.Errorf("metrics: the holdout has no value for %q", m.Metric)
+	}
+	for _, part := range []struct {
+		name   string
+		values map[string]float64
+	}{{"holdout", m.Holdout}, {"baseline", m.Baseline}, {"last", m.Last}, {"champion", m.Champion}} {
+		for _, k := range slices.Sorted(maps.Keys(part.values)) {
+			if v := part.values[k]; math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("metrics: %s %s is %v, expected a finite number", part.name, k, v)
+			}
+		}
+	}
+	return nil
+}
+
+// Lineage says where a version comes from.
+type Lineage struct {
+	DataFile   string            `json:"data_file,omitempty"`   // as named on the command line
+	DataSHA256 string            `json:"data_sha256,omitempty"` // of the file, hex
+	Rows       int               `json:"rows"`                  // rows learned from
+	From       time.Time         `json:"from,omitzero"`         // time of the first and last of them;
+	To         time.Time         `json:"to,omitzero"`           // zero without a time column
+	Dropped    []string          `json:"dropped,omitempty"`     // columns of the data left out
+	Parameters map[string]string `json:"parameters,omitempty"`  // LightGBM's names
+	Seed       uint64            `json:"seed"`
+	Parent     string            `json:"parent,omitempty"`   // version that served when this one was made
+	Reason     string            `json:"reason,omitempty"`   // why it was made
+	Incident   string            `json:"incident,omitempty"` // id of the healing that made it
+	CreatedBy  string            `json:"created_by"`         // command
+	Program    string            `json:"program,omitempty"`  // version of healml
+}

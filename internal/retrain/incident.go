@@ -1,0 +1,241 @@
+package retrain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/healml/healml/internal/durable"
+	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/table"
+)
+
+// incidentFormat is the version of incident.json that this build writes and
+// the newest that it reads.
+const incidentFormat = 1
+
+// Incident is one round of healing: what was seen, tried, decided, and why.
+type Incident struct {
+	Format   int         `json:"format"`
+	ID       string      `json:"incident_id"`
+	At       time.Time   `json:"at"`
+	Champion string      `json:"champion"`          // version in force at the time
+	Learned  time.Time   `json:"learned,omitzero"`  // newest row it knew; zero when it has no times
+	Reasons  []string    `json:"reasons"`           // to look for a cure
+	Rows     int         `json:"rows"`              // labelled rows that could be learnt from
+	Labels   int         `json:"labels"`            // those that the champion did not know
+	Excluded []Exclusion `json:"excluded"`          // broken stretches, left out
+	Metric   string      `json:"metric,omitempty"`  // of the losses below; lower is better
+	Trials   []Trial     `json:"trials"`            // every cure, on the same rows
+	Policy   heal.Policy `json:"policy"`            // the bounds that held
+	Action   heal.Action `json:"action"`            // what was done
+	Cure     string      `json:"cure,omitempty"`    // the trial that won
+	Promoted bool        `json:"promoted"`          // whether a new version is in force
+	Version  string      `json:"version,omitempty"` // the version that was published
+	Reason   string      `json:"reason"`            // why, in one sentence
+}
+
+func (in *Incident) note(a heal.Assessment) {
+	in.Reasons, in.Reason = a.Reasons, a.Because
+}
+
+// identify names the incident by its time and evidence.
+func (in *Incident) identify() {
+	h := sha256.New()
+	fmt.Fprintln(h, in.Champion, in.At, in.Rows, in.Labels, in.Reasons)
+	in.ID = fmt.Sprintf("i%s-%s", strings.ToLower(in.At.UTC().Format("20060102T150405Z")), hex.EncodeToString(h.Sum(nil))[:8])
+}
+
+// Write keeps the incident in dir/<id>/: incident.json, incident.md in plain
+// words, and trials.parquet. An incident that exists already is left alone.
+func (in *Incident) Write(dir string) error {
+	dst := filepath.Join(dir, in.ID)
+	if _, err := os.Stat(dst); err == nil {
+		return nil
+	}
+	if err := durable.MkdirAll(dir); err != nil {
+		return err
+	}
+	tmp, err := durable.TempDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := in.fill(tmp); err != nil {
+		return errors.Join(err, durable.RemoveAll(tmp))
+	}
+	return durable.PublishDir(tmp, dst)
+}
+
+func (in *Incident) fill(dir string) error {
+	b, err := json.MarshalIndent(in, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode incident: %w", err)
+	}
+	if err := durable.WriteFile(filepath.Join(dir, "incident.json"), append(b, '\n')); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(filepath.Join(dir, "incident.md"), []byte(in.Story())); err != nil {
+		return err
+	}
+	if len(in.Trials) == 0 {
+		return nil
+	}
+	return table.Write(filepath.Join(dir, "trials.parquet"), in.table())
+}
+
+// table is the trials, a row each.
+func (in *Incident) table() *table.Table {
+	n := len(in.Trials)
+	names := make([]string, n)
+	values := map[string][]float64{}
+	var order []string
+	for i, t := range in.Trials {
+		names[i] = t.Cure
+		for _, v := range []struct {
+			name  string
+			value float64
+		}{
+			{"window", float64(t.Window)}, {"folds", float64(t.Folds)},
+			{"rows", float64(t.All.Rows)}, {"champion_loss", t.All.Champion}, {"loss", t.All.Loss},
+			{"gain", t.All.Gain.Mean}, {"gain_lo", t.All.Gain.Lo}, {"gain_hi", t.All.Gain.Hi},
+			{"newest_rows", float64(t.Newest.Rows)}, {"newest_champion_loss", t.Newest.Champion}, {"newest_loss", t.Newest.Loss},
+			{"newest_gain", t.Newest.Gain.Mean}, {"newest_gain_lo", t.Newest.Gain.Lo}, {"newest_gain_hi", t.Newest.Gain.Hi},
+			{"seconds", t.Seconds},
+		} {
+			if i == 0 {
+				order = append(order, v.name)
+			}
+			values[v.name] = append(values[v.name], v.value)
+		}
+	}
+	out := []*table.Column{table.Strings("cure", names)}
+	for _, name := range order {
+		out = append(out, table.Floats(name, values[name]))
+	}
+	return table.Must(out...)
+}
+
+// Story tells the incident in plain words (Markdown).
+func (in *Incident) Story() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s\n\n", in.headline(), in.Reason)
+	fmt.Fprintf(&b, "- When: %s\n- Champion: %s", in.At.UTC().Format("2006-01-02 15:04:05 UTC"), in.Champion)
+	if !in.Learned.IsZero() {
+		fmt.Fprintf(&b, ", which learnt from rows up to %s", in.Learned.UTC().Format("2006-01-02 15:04"))
+	}
+	fmt.Fprintf(&b, "\n\n## What was seen\n\n")
+	if len(in.Reasons) == 0 {
+		fmt.Fprintf(&b, "Nothing that asks for a cure.\n")
+	}
+	for _, r := range in.Reasons {
+		fmt.Fprintf(&b, "- %s\n", r)
+	}
+	for _, e := range in.Excluded {
+		fmt.Fprintf(&b, "- %d rows from %s to %s are not learnt from: %s in column %q\n", e.Rows, e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"), e.Why, e.Column)
+	}
+	fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
+	in.tellTrials(&b)
+	fmt.Fprintf(&b, "\n## What was decided\n\n%s\n", in.decision())
+	return b.String()
+}
+
+func (in *Incident) headline() string {
+	switch {
+	case in.Promoted:
+		return fmt.Sprintf("Healed: %s took over from %s", in.Version, in.Champion)
+	case in.Action == heal.Keep:
+		return fmt.Sprintf("Kept: %s stays", in.Champion)
+	case in.Action == heal.None:
+		return fmt.Sprintf("Nothing was done: %s stays", in.Champion)
+	default:
+		return fmt.Sprintf("Would %s %s", in.Action, in.Champion)
+	}
+}
+
+func (in *Incident) tellTrials(b *strings.Builder) {
+	if len(in.Trials) == 0 {
+		return
+	}
+	first := in.Trials[0]
+	fmt.Fprintf(b, "\n## What was tried\n\nEach cure learnt from what was known before the rows it was judged on: %d rows", first.All.Rows)
+	if !first.From.IsZero() {
+		fmt.Fprintf(b, " from %s to %s", first.From.Format("2006-01-02 15:04"), first.To.Format("2006-01-02 15:04"))
+	}
+	fmt.Fprintf(b, ", of which the newest %d count for themselves too. Lower %s is better; the champion has %.5g on all and %.5g on the newest.\n\n", first.Newest.Rows, in.Metric, first.All.Champion, first.Newest.Champion)
+	fmt.Fprintf(b, "| cure | all | gain | interval | newest | gain | interval |\n|---|---|---|---|---|---|---|\n")
+	for _, t := range in.Trials {
+		fmt.Fprintf(b, "| %s ", t.Cure)
+		for _, m := range []heal.Match{t.All, t.Newest} {
+			fmt.Fprintf(b, "| %.5g | %+.1f %% | %.3g to %.3g ", m.Loss, 100*m.Relative(), m.Gain.Lo, m.Gain.Hi)
+		}
+		fmt.Fprintln(b, "|")
+	}
+}
+
+func (in *Incident) decision() string {
+	switch {
+	case in.Promoted:
+		return fmt.Sprintf("%s was fitted with the winning cure on everything known and is in force. To take it back: healml models rollback", in.Version)
+	case in.Action == heal.Keep:
+		return "No cure is proven better than leaving the champion alone, so it stays."
+	case in.Action == heal.None:
+		return "The champion stays."
+	default:
+		return fmt.Sprintf("The cure would be promoted (%s); this was a rehearsal.", in.Reason)
+	}
+}
+
+var incidentID = regexp.MustCompile(`^i[0-9]{8}t[0-9]{6}z-[0-9a-f]{8}$`)
+
+// ErrNoIncident says that there is no incident of an id.
+var ErrNoIncident = errors.New("no such incident")
+
+// Read reads an incident. The errors are ErrNoIncident, and those of a file
+// that is damaged or of a format unknown to this build.
+func Read(dir, id string) (*Incident, error) {
+	if !incidentID.MatchString(id) {
+		return nil, fmt.Errorf("%w: %q", ErrNoIncident, id)
+	}
+	path := filepath.Join(dir, id, "incident.json")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNoIncident, id)
+	} else if err != nil {
+		return nil, fmt.Errorf("read incident: %w", err)
+	}
+	var in Incident
+	if err := json.Unmarshal(b, &in); err != nil {
+		return nil, fmt.Errorf("read incident %s: %w", path, err)
+	}
+	if in.Format < 1 || in.Format > incidentFormat {
+		return nil, fmt.Errorf("read incident %s: format %d is not known to this build (it reads 1 to %d)", path, in.Format, incidentFormat)
+	}
+	return &in, nil
+}
+
+// List returns the ids of all incidents, oldest first.
+func List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("list incidents: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && incidentID.MatchString(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}

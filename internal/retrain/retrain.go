@@ -1,0 +1,204 @@
+// Package retrain is the healing job: it looks for a reason to act, gathers
+// the labelled rows, lets cures compete with the champion on rows that none
+// of them has learnt from, and publishes the winner if its gain is proven.
+// What it saw, tried and decided is kept as an [Incident].
+//
+// The policy is in package heal; the statistics are in package score; this
+// package moves the data.
+package retrain
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/healml/healml/internal/gbdt/fit"
+	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/score"
+	"github.com/healml/healml/internal/table"
+	"github.com/healml/healml/internal/train"
+)
+
+// Options steer [Run].
+type Options struct {
+	Policy   heal.Policy
+	Sources  Sources
+	Reasons  []string // what drift reports said since the champion took over
+	Force    bool     // act without a reason; the gate holds all the same
+	DryRun   bool     // decide and tell, change nothing
+	MaxRows  int      // newest labelled rows learnt from; 0: all
+	Seed     uint64
+	Threads  int
+	Now      time.Time
+	Clock    func() time.Time // for durations only
+	Program  string
+	Progress func(stage string, done, total int)
+}
+
+// Exclusion is a stretch of time whose rows are never learnt from.
+type Exclusion struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Column string    `json:"column"`
+	Why    string    `json:"why"`
+	Rows   int       `json:"rows"`
+}
+
+// Trial is one cure that was tried.
+type Trial struct {
+	heal.Trial
+	Window  int       `json:"window"` // newest rows learnt from; 0: all
+	Folds   int       `json:"folds"`
+	From    time.Time `json:"from,omitzero"` // of the rows judged on
+	To      time.Time `json:"to,omitzero"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Run makes one round of healing on the champion, which from points to since
+// promoted, and returns what happened. The caller holds the job's lock. An
+// error leaves the champion in force, and so does a pointer that somebody else
+// moved meanwhile (registry.ErrMoved).
+func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, from registry.Pointer, promoted time.Time, o Options) (*Incident, error) {
+	in := &Incident{
+		Format: incidentFormat, At: o.Now.UTC(), Champion: champion.Manifest.Version, Action: heal.None,
+		Learned: champion.Manifest.Lineage.To, Policy: o.Policy,
+	}
+	evidence := heal.Evidence{Now: o.Now, Forced: o.Force, Promoted: promoted, Reasons: o.Reasons, Labels: 1 << 60}
+	if a := heal.Assess(o.Policy, evidence); !a.Act { // before anything is read
+		in.note(a)
+		in.identify()
+		return in, nil
+	}
+	t := champion.Model.Template
+	h, err := gather(ctx, o.Sources, t, o.Now, o.MaxRows)
+	if err != nil {
+		return nil, fmt.Errorf("gather labelled rows: %w", err)
+	}
+	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
+	in.Rows, in.Excluded = h.rows.Len(), h.excluded
+	in.Labels = in.Rows - unseen
+	evidence.Labels = in.Labels
+	a := heal.Assess(o.Policy, evidence)
+	in.note(a)
+	in.identify()
+	if !a.Act {
+		return in, nil
+	}
+	p, err := parameters(champion, o)
+	if err != nil {
+		return nil, err
+	}
+	list := cures(h.rows.Len())
+	b := &backtest{
+		rows: h.rows, champion: champion.Model, params: p, metric: score.Metric(champion.Metrics.Metric), unseen: unseen,
+		minFold: o.Policy.MinLabels, conf: o.Policy.Level(len(list)), seed: o.Seed, say: o.Progress, clock: o.Clock,
+	}
+	in.Metric = string(train.RowMetric(b.metric, t.Task))
+	if in.Trials, err = b.run(ctx, list); err != nil {
+		return nil, err
+	}
+	winner, why := heal.Choose(o.Policy, healTrials(in.Trials))
+	in.Reason = why
+	if winner < 0 {
+		in.Action = heal.Keep
+		return in, nil
+	}
+	in.Action, in.Cure = heal.Retrain, in.Trials[winner].Cure
+	if o.DryRun {
+		return in, nil
+	}
+	return in, in.promote(ctx, reg, champion, from, h, list[winner], p, o)
+}
+
+func healTrials(trials []Trial) []heal.Trial {
+	out := make([]heal.Trial, len(trials))
+	for i, t := range trials {
+		out[i] = t.Trial
+	}
+	return out
+}
+
+// firstAfter is the first row that is newer than t: what a model that learnt
+// up to t has not seen.
+func firstAfter(r *train.Rows, t time.Time) int {
+	limit := t.UnixMicro()
+	if t.IsZero() {
+		limit = table.NoTime // rows without a time are those of the data file
+	}
+	return sort.Search(r.Len(), func(i int) bool { return r.Times[i] > limit })
+}
+
+// parameters are those that the champion was trained with.
+func parameters(champion *registry.Loaded, o Options) (fit.Params, error) {
+	t := champion.Model.Template
+	p, err := train.Params(t.Task, len(t.Classes), o.Seed, o.Threads, champion.Manifest.Lineage.Parameters)
+	if err != nil {
+		return p, fmt.Errorf("parameters of %s: %w", champion.Manifest.Version, err)
+	}
+	p.NumIterations = max(champion.Metrics.Iterations, 1)
+	p.EarlyStoppingRound = 0
+	p.RegSqrt = champion.Model.Trees.Objective == "regression sqrt"
+	return p, nil
+}
+
+// promote fits the winning cure on everything, publishes it and puts it in
+// force.
+func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, from registry.Pointer, h *history, c cure, p fit.Params, o Options) error {
+	n := h.rows.Len()
+	lo := c.from(n)
+	o.Progress("fit the winner", 0, 0)
+	res, err := h.rows.Fit(ctx, lo, n, 0, p, nil)
+	if err != nil {
+		return err
+	}
+	learnt := h.rows.Slice(lo)
+	result := &train.Result{Rows: learnt, Trees: res.Model, Params: p, Metric: score.Metric(champion.Metrics.Metric), Best: p.NumIterations}
+	bundle, err := in.bundle(result, champion, o)
+	if err != nil {
+		return err
+	}
+	version, err := reg.Publish(bundle)
+	if err != nil {
+		return fmt.Errorf("publish challenger: %w", err)
+	}
+	in.Version = version
+	if err := reg.Swap(from, version, "healed: "+in.Reason, o.Now); err != nil {
+		return fmt.Errorf("promote %s: %w", version, err)
+	}
+	in.Promoted = true
+	return nil
+}
+
+// bundle is the winner as the registry publishes it.
+func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options) (*registry.Bundle, error) {
+	rows, won := r.Rows, in.winner()
+	reference, err := r.Reference(referenceRows)
+	if err != nil {
+		return nil, err
+	}
+	m := &registry.Metrics{
+		Metric: in.Metric, Rows: won.All.Rows, From: won.From, To: won.To, Iterations: r.Best,
+		Holdout: map[string]float64{in.Metric: won.All.Loss}, Champion: map[string]float64{in.Metric: won.All.Champion},
+	}
+	b := &registry.Bundle{
+		Template: rows.Template, Trees: r.Trees, Reference: reference, Golden: rows.Sample(max(0, rows.Len()-2000), registry.GoldenRows), Metrics: m, Created: o.Now,
+		Lineage: registry.Lineage{
+			DataFile: champion.Manifest.Lineage.DataFile, DataSHA256: champion.Manifest.Lineage.DataSHA256, Rows: rows.Len(),
+			Dropped: rows.Template.Ignored, Parameters: champion.Manifest.Lineage.Parameters, Seed: o.Seed,
+			Parent: champion.Manifest.Version, Reason: in.Reason, Incident: in.ID, CreatedBy: "retrain", Program: o.Program,
+		},
+	}
+	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())
+	return b, nil
+}
+
+// referenceRows bounds the rows kept to compare later traffic with.
+const referenceRows = 20_000
+
+// winner is the trial of the cure that won.
+func (in *Incident) winner() Trial {
+	return in.Trials[slices.IndexFunc(in.Trials, func(t Trial) bool { return t.Cure == in.Cure })]
+}

@@ -1,0 +1,174 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/healml/healml/internal/predlog"
+)
+
+// predict answers POST /predict.
+func (s *Server) predict(ctx context.Context, b *batch) *Problem {
+	v := s.holder.live.Load()
+	if v == nil {
+		return noModel()
+	}
+	if err := v.plan.decode(b, s.o.Limits.Rows); err != nil {
+		return s.undecoded(err)
+	}
+	b.doubled()
+	if len(b.faults) > 0 {
+		return badFields(b.faults, b.omitted)
+	}
+	if p := s.answer(ctx, v, b); p != nil {
+		return p
+	}
+	if b.isArray {
+		b.out = append(b.out, '[')
+	}
+	for i := range b.rows {
+		if i > 0 {
+			b.out = append(b.out, ',')
+		}
+		v.appendAnswer(b, i)
+	}
+	if b.isArray {
+		b.out = append(b.out, ']')
+	}
+	b.out = append(b.out, '\n')
+	return nil
+}
+
+// undecoded is the answer to a body that could not be read to its end.
+func (s *Server) undecoded(err error) *Problem {
+	if errors.Is(err, errRows) {
+		p := problem(http.StatusRequestEntityTooLarge, "too-many-rows", "Too many rows", "One request may have %d rows. Send the rows in several requests.", s.o.Limits.Rows)
+		return p
+	}
+	return problem(http.StatusBadRequest, "invalid-json", "The body is not JSON", "Reading the body: %v.", err)
+}
+
+// doubled notes names that the client gave to two rows of one request.
+func (b *batch) doubled() {
+	if b.rows < 2 {
+		return
+	}
+	var first map[string]int
+	for i, id := range b.ids {
+		if id == "" {
+			continue
+		}
+		if first == nil {
+			first = make(map[string]int, b.rows)
+		}
+		if j, ok := first[id]; ok {
+			b.rows = i // the row that fault speaks of
+			b.fault(idField, appendString(nil, id), "row %d has the same name", j)
+			continue
+		}
+		first[id] = i
+	}
+	b.rows = len(b.ids)
+}
+
+// answer predicts the rows of b and has them logged. When it returns nil
+// b.outputs and b.records hold what may be told.
+func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
+	begin := s.o.Now()
+	err := v.predict(b)
+	s.metrics.prediction.Observe(s.o.Now().Sub(begin).Seconds())
+	if err != nil {
+		p := internalError("The model did not give a number for this request.")
+		s.throttled(&s.badOutput, "the model gave no number", "id", p.ID, "err", err)
+		return p
+	}
+	b.record(v, begin)
+	if s.o.Log != nil && b.rows > 0 {
+		if p := s.append(ctx, func(ctx context.Context) error { return s.o.Log.Append(ctx, v.layout, b.records) }); p != nil {
+			return p
+		}
+	}
+	s.metrics.predictions.Add(float64(b.rows))
+	v.stats.observe(v, b)
+	for i := range b.records {
+		r := &b.records[i]
+		if r.Flags != 0 || v.nullable {
+			s.metrics.unusual(v.plan.cols, r.Values)
+		}
+	}
+	return nil
+}
+
+// append waits until a log has taken what write hands it.
+func (s *Server) append(request context.Context, write func(context.Context) error) *Problem {
+	ctx, cancel := context.WithTimeout(request, s.o.Limits.LogTimeout)
+	defer cancel()
+	err := write(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case request.Err() != nil: // no fault of the log
+		return problem(http.StatusBadRequest, "broken-request", "The request broke off", "The client left before its rows were logged.")
+	}
+	s.metrics.logFailures.Inc()
+	s.throttled(&s.badLog, "a log cannot take what was sent; answering 503", "err", err,
+		"hint", "check the disk: `df -h`, then `healml doctor`")
+	p := problem(http.StatusServiceUnavailable, "not-logged", "The log cannot take the rows",
+		"Nothing is answered that is not in the log first, and the log is not writable now. Send the request again.")
+	p.retry = 5 * time.Second
+	if errors.Is(err, predlog.ErrBusy) {
+		p.retry = time.Second
+	}
+	return p
+}
+
+// record fills b.records and names the rows that the client did not name.
+func (b *batch) record(v *live, at time.Time) {
+	n, k := len(v.plan.cols), v.model.Template.Outputs()
+	b.name(at)
+	clear(b.records)
+	b.records = b.records[:0]
+	for i := range b.rows {
+		raw := b.values[i*n : (i+1)*n]
+		b.records = append(b.records, predlog.Record{
+			ID: b.ids[i], At: at.UnixMicro(), Version: v.version,
+			Values: raw, Texts: b.texts[i*n : (i+1)*n],
+			Outputs: b.outputs[i*k : (i+1)*k],
+			Flags:   uint32(v.model.Flags(raw)),
+		})
+	}
+}
+
+const uuidLength = 36
+
+// name gives each row without a name a UUID of version 7, which sorts by time.
+func (b *batch) name(at time.Time) {
+	unnamed := 0
+	for _, id := range b.ids {
+		if id == "" {
+			unnamed++
+		}
+	}
+	if unnamed == 0 {
+		return
+	}
+	b.random = sized(b.random, 16*unnamed)
+	rand.Read(b.random) // never fails
+	ms := at.UnixMilli()
+	for i, next := 0, b.random; i < unnamed; i, next = i+1, next[16:] {
+		for k := range 6 {
+			next[k] = byte(ms >> (40 - 8*k))
+		}
+		b.out = appendUUID(b.out, next[:16], 7)
+	}
+	all := string(b.out) // one allocation for all names
+	b.out = b.out[:0]
+	for i, id := range b.ids {
+		if id == "" {
+			b.ids[i], all = all[:uuidLength], all[uuidLength:]
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// route is one path. A request is let in by the checks that all routes share,
+// and what became of it is counted under the route's pattern.
+type route struct {
+	s       *Server
+	pattern string // the endpoint label
+	// One of these is set. A post gets the body and leaves its answer in
+	// b.out; it runs only while fewer than Limits.InFlight others do.
+	get  http.HandlerFunc
+	post func(ctx context.Context, b *batch) *Problem
+	any  bool // whatever the method
+
+	ok      prometheus.Counter // of successes by the usual method
+	latency prometheus.Observer
+}
+
+// handle adds a route for paths of a pattern, counted under label.
+func (s *Server) handle(pattern, label string, r route) {
+	r.s, r.pattern = s, label
+	r.latency = s.metrics.latency.WithLabelValues(label)
+	if !r.any {
+		r.ok = s.metrics.requests.WithLabelValues(r.methods()[0], label, "200")
+	}
+	s.mux.Handle(pattern, &r)
+}
+
+func (rt *route) methods() []string {
+	if rt.post != nil {
+		return []string{http.MethodPost}
+	}
+	return []string{http.MethodGet, http.MethodHead}
+}
+
+// response remembers the status that was sent.
+type response struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap serves http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (rt *route) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
+	s := rt.s
+	w := s.responses.Get().(*response)
+	*w = response{ResponseWriter: hw}
+	begin := s.o.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			rt.panicked(w, r, v)
+		}
+		rt.count(r.Method, w.status, s.o.Now().Sub(begin))
+		*w = response{}
+		s.responses.Put(w)
+	}()
+	if p := rt.admit(r); p != nil {
+		p.write(w)
+		return
+	}
+	if rt.post == nil {
+		rt.get(w, r)
+		return
+	}
+	rt.serve(w, r)
+}
+
+func (rt *route) count(method string, status int, took time.Duration) {
+	rt.latency.Observe(took.Seconds())
+	if status == http.StatusOK && method == rt.methods()[0] {
+		rt.ok.Inc()
+		return
+	}
+	rt.s.metrics.requests.WithLabelValues(methodLabel(method), rt.pattern, statusLabel(status)).Inc()
+}
+
+// panicked answers a request whose handler panicked and logs what is needed
+// to find out why.
+func (rt *route) panicked(w *response, r *http.Request, v any) {
+	rt.s.metrics.panics.Inc()
+	p := internalError("The server met an error of its own on this request and goes on.")
+	rt.s.o.Logger.Error("a request panicked", "id", p.ID, "endpoint", rt.pattern, "panic", v, "stack", string(debug.Stack()))
+	if w.status == 0 {
+		clear(w.Header())
+		p.write(w)
+	}
+}
+
+// internalError is an answer that can be found in the server's log by its id.
+func internalError(detail string) *Problem {
+	p := problem(http.StatusInternalServerError, "internal", "Internal error", "%s Its log holds more under the id in \"instance\".", detail)
+	var id [16]byte
+	rand.Read(id[:]) // never fails
+	p.ID = "urn:uuid:" + string(appendUUID(nil, id[:], 4))
+	return p
+}
+
+// admit refuses what no route takes.
+func (rt *route) admit(r *http.Request) *Problem {
+	s := rt.s
+	if len(s.o.Hosts) > 0 && !slices.Contains(s.o.Hosts, hostname(r.Host)) {
+		return problem(http.StatusMisdirectedRequest, "unknown-host", "Unknown host", "This server does not answer for the host %q.", shorten(r.Host))
+	}
+	if err := s.origins.Check(r); err != nil {
+		return problem(http.StatusForbidden, "cross-origin", "Cross-origin request refused", "A browser sent this on behalf of another site, which is not among the trusted origins.")
+	}
+	if m := rt.methods(); !rt.any && !slices.Contains(m, r.Method) {
+		p := problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "%s takes %s.", rt.pattern, strings.Join(m, " and "))
+		p.allow = strings.Join(m, ", ")
+		return p
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		p := problem(http.StatusUnsupportedMediaType, "unsupported-encoding", "Content-Encoding refused", "The body is encoded as %q; send it as plain JSON.", shorten(e))
+		p.close = true
+		return p
+	}
+	return nil
+}
+
+// hostname is a Host header without its port.
+func hostname(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.Trim(host, "[]")
+}
+
+// serve reads the body, waits for nobody, and answers.
+func (rt *route) serve(w *response, r *http.Request) {
+	s := rt.s
+	b := s.batches.Get().(*batch)
+	p := s.read(b, r)
+	if p == nil {
+		select {
+		case s.slots <- struct{}{}:
+			s.metrics.inFlight.Inc()
+			p = rt.work(r.Context(), b)
+		default:
+			s.metrics.shed.Inc()
+			p = problem(http.StatusServiceUnavailable, "overloaded", "Too many requests in flight", "The server works on %d requests already; try again.", cap(s.slots))
+			p.retry = time.Second
+		}
+	}
+	if p != nil {
+		p.write(w)
+	} else {
+		h := w.Header()
+		h["Content-Type"], h["Cache-Control"] = jsonType, noStore
+		w.Write(b.out) //nolint:errcheck // the client is gone: nobody to tell
+	}
+	s.batches.Put(b)
+}
+
+// Values of headers, shared so that an answer allocates none.
+var (
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// work runs the handler and frees the slot even when it panics.
+func (rt *route) work(ctx context.Context, b *batch) *Problem {
+	defer func() {
+		rt.s.metrics.inFlight.Dec()
+		<-rt.s.slots
+	}()
+	return rt.post(ctx, b)
+}
+
+// read fills b.body.
+func (s *Server) read(b *batch, r *http.Request) *Problem {
+	limit := s.o.Limits.BodyBytes
+	b.body = b.body[:0]
+	if r.ContentLength > int64(limit) {
+		return tooLarge(limit)
+	}
+	for {
+		if len(b.body) == cap(b.body) {
+			b.body = append(b.body, 0)[:len(b.body)]
+		}
+		n, err := r.Body.Read(b.body[len(b.body):cap(b.body)])
+		b.body = b.body[:len(b.body)+n]
+		switch {
+		case len(b.body) > limit:
+			return tooLarge(limit)
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			p := problem(http.StatusRequestTimeout, "slow-request", "The request took too long", "The body did not arrive within %v.", s.o.Limits.ReadTimeout)
+			p.close = true
+			return p
+		case err != nil:
+			p := problem(http.StatusBadRequest, "broken-request", "The request broke off", "Reading the body: %v.", err)
+			p.close = true
+			return p
+		}
+	}
+}
+
+func tooLarge(limit int) *Problem {
+	p := problem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", "The body may have %d bytes. Send the rows in several requests.", limit)
+	p.close = true
+	return p
+}
+
+// appendUUID appends the 16 bytes id as a UUID of the given version (RFC
+// 9562), setting its version and variant bits.
+func appendUUID(b, id []byte, version byte) []byte {
+	id[6] = id[6]&0x0f | version<<4
+	id[8] = id[8]&0x3f | 0x80
+	for i, n := range [...]int{4, 2, 2, 2, 6} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, id[:n])
+		id = id[n:]
+	}
+	return b
+}
+
+// throttle lets one message of a kind through per interval and counts those
+// that it held back.
+type throttle struct {
+	mu   sync.Mutex
+	next time.Time
+	held int
+}
+
+const throttleInterval = 10 * time.Second
+
+// throttled logs msg unless one went through t within the interval.
+func (s *Server) throttled(t *throttle, msg string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := s.o.Now()
+	if now.Before(t.next) {
+		t.held++
+		return
+	}
+	s.o.Logger.Error(msg, append(args, "held_back_before", t.held)...)
+	t.next, t.held = now.Add(throttleInterval), 0
+}

@@ -1,0 +1,175 @@
+// Package serve answers predictions over HTTP from one model that it swaps,
+// without dropping a request, whenever the registry's pointer moves.
+//
+// A request goes one way through the package:
+//
+//	bytes ─► lexer ─► plan ─► raw rows ─► model ─► log ─► answer
+//	        (JSON)   (template)                  (durable)
+//
+// Three promises hold it together:
+//
+//   - An answered prediction is in the log. Rows are handed to the [Sink] and
+//     the answer is written only after it says that they are durable; when it
+//     cannot, the answer is 503 and nothing was predicted as far as the client
+//     knows.
+//   - A request finishes on the model that it began with. All that belongs to
+//     a version (the model, its plan, its log layout, its OpenAPI document) is
+//     one immutable value behind one atomic pointer.
+//   - A model must prove itself before it answers anyone: its files verified
+//     by the [ModelSource], its template checked against what clients send
+//     today, its golden rows decoded and predicted by the very code that
+//     serves. A failure keeps the old model, is counted, and says why.
+//
+// The package owns the interfaces it works against and imports neither the
+// registry nor the writer of the log. It starts goroutines only in
+// [Server.Run], which waits for all of them. It never reads the clock:
+// [Options].Now is injected.
+//
+// The routes, answers and metrics are described in docs/api.md.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/healml/healml/internal/model"
+	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/table"
+)
+
+// ModelSource is where models come from. Its methods are called by one
+// goroutine at a time.
+type ModelSource interface {
+	// Current names the version that should serve. It is called every
+	// [Options].Poll and must be cheap. "" without an error means that no
+	// version was ever promoted.
+	Current() (version string, err error)
+	// Load reads a version and verifies every byte of it.
+	Load(version string) (*Candidate, error)
+	// Fallbacks names versions to serve, best first, when there is no model
+	// in memory and the current one cannot be loaded.
+	Fallbacks() []string
+}
+
+// Candidate is a version that was loaded and has yet to prove itself.
+type Candidate struct {
+	Model *model.Model
+	// Golden holds rows by the template's column names, with the predictions
+	// that the version gave for them when it was made, in the columns of
+	// [model.Predictions.Columns]. Nil when the version has none.
+	Golden *table.Table
+}
+
+// Sink is the log of predictions. It is safe for concurrent use.
+type Sink interface {
+	// Append returns nil only when every record is durable. It does not look
+	// at recs after it returned, whatever it returned. An error that matches
+	// predlog.ErrBusy means: later.
+	Append(ctx context.Context, l *predlog.Layout, recs []predlog.Record) error
+	// Healthy reports, without writing a record, why Append would fail.
+	Healthy() error
+}
+
+// ActualsSink is the log of ground truth, with the promise of [Sink].
+type ActualsSink interface {
+	Append(ctx context.Context, actuals []predlog.Actual) error
+}
+
+// Limits bound what clients can ask of the server. Zero means the default.
+type Limits struct {
+	HeaderTimeout time.Duration // to read the headers; 5 s
+	ReadTimeout   time.Duration // to read a request; 10 s
+	WriteTimeout  time.Duration // from the end of the headers to the end of the answer; 15 s
+	IdleTimeout   time.Duration // of a connection between requests; 60 s
+	LogTimeout    time.Duration // to wait until the log is durable; 5 s
+	HeaderBytes   int           // 16 KiB
+	BodyBytes     int           // 1 MiB
+	Rows          int           // of one request; 1000
+	InFlight      int           // requests worked on at once; 512. More are shed, not queued
+	Connections   int           // open at once; 1024. More wait in the kernel's queue
+}
+
+func (l Limits) withDefaults() Limits {
+	set(&l.HeaderTimeout, 5*time.Second)
+	set(&l.ReadTimeout, 10*time.Second)
+	set(&l.WriteTimeout, 15*time.Second)
+	set(&l.IdleTimeout, 60*time.Second)
+	set(&l.LogTimeout, 5*time.Second)
+	set(&l.HeaderBytes, 16<<10)
+	set(&l.BodyBytes, 1<<20)
+	set(&l.Rows, 1000)
+	set(&l.InFlight, 512)
+	set(&l.Connections, 1024)
+	return l
+}
+
+func set[T comparable](v *T, byDefault T) {
+	var zero T
+	if *v == zero {
+		*v = byDefault
+	}
+}
+
+// Options configure a [Server].
+type Options struct {
+	Models ModelSource      // required
+	Now    func() time.Time // required: the clock
+	// Log takes the predictions. Nil serves without a log; /health says so.
+	Log Sink
+	// Actuals takes ground truth. Nil answers /actuals with 503.
+	Actuals ActualsSink
+	// Logger takes the server's own log. Nil discards it.
+	Logger *slog.Logger
+	// Lenient takes numbers in strings ("1000") and ignores unknown fields.
+	Lenient bool
+	// Poll is how often the pointer is read; 1 s when zero, never when
+	// negative.
+	Poll   time.Duration
+	Limits Limits
+	// Hosts are the names that a request's Host header may carry, without
+	// port. Empty takes any. A list protects against DNS rebinding.
+	Hosts []string
+	// Origins are the origins of pages on other sites whose scripts may
+	// post, such as "https://dash.example.com". Browsers that run any other
+	// are refused.
+	Origins []string
+	// DrainDelay is how long the server goes on accepting after it became
+	// unready, so that a load balancer sees it; none when zero.
+	DrainDelay time.Duration
+	// DrainTimeout bounds the wait for requests in flight; 10 s when zero.
+	DrainTimeout time.Duration
+	// Supervisor is told about readiness and life; see [SupervisorFromEnv].
+	Supervisor Supervisor
+	// LogStats and Surroundings are read at each scrape, and SyncTimes shown;
+	// nil leaves their metrics out.
+	LogStats     func() LogStats
+	SyncTimes    *SyncTimes
+	Surroundings func() Surroundings
+	// Build is the version of the program, as shown in /health.
+	Build string
+}
+
+func (o Options) withDefaults() (Options, error) {
+	switch {
+	case o.Models == nil:
+		return o, errors.New("serve: Options.Models is nil")
+	case o.Now == nil:
+		return o, errors.New("serve: Options.Now is nil")
+	}
+	for _, origin := range o.Origins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Path != "" {
+			return o, fmt.Errorf("serve: origin %q is not of the form https://host[:port]", origin)
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	set(&o.Poll, time.Second)
+	set(&o.DrainTimeout, 10*time.Second)
+	o.Limits = o.Limits.withDefaults()
+	return o, nil
+}

@@ -1,0 +1,172 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server answers predictions. Make one with [New].
+type Server struct {
+	o         Options
+	holder    holder
+	metrics   *metrics
+	mux       *http.ServeMux
+	origins   *http.CrossOriginProtection
+	slots     chan struct{} // requests in flight
+	batches   sync.Pool     // *batch
+	responses sync.Pool     // *response
+	draining  atomic.Bool
+	started   time.Time
+	bare      []byte // the OpenAPI document without a model
+
+	badLog, badOutput, badProbe throttle
+}
+
+// New prepares a server. It loads no model: that is the first thing that
+// [Server.Run] does, or [Server.Reload].
+func New(o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, metrics: newMetrics(), mux: http.NewServeMux(), started: o.Now()}
+	s.holder = holder{source: o.Models, lenient: o.Lenient, now: o.Now, log: o.Logger, metrics: s.metrics}
+	s.origins = http.NewCrossOriginProtection()
+	for _, origin := range o.Origins {
+		if err := s.origins.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("serve: %w", err)
+		}
+	}
+	if s.bare, err = openAPI(nil, nil, ""); err != nil {
+		return nil, err
+	}
+	s.slots = make(chan struct{}, o.Limits.InFlight)
+	s.batches.New = func() any { return new(batch) }
+	s.responses.New = func() any { return new(response) }
+	s.metrics.registry.MustRegister(gauges{s})
+	s.routes()
+	return s, nil
+}
+
+func (s *Server) routes() {
+	s.handle("/predict", "/predict", route{post: s.predict})
+	s.handle("/actuals", "/actuals", route{post: s.receive})
+	s.handle("/health", "/health", route{get: s.health})
+	s.handle("/ready", "/ready", route{get: s.ready})
+	s.handle("/metrics", "/metrics", route{get: s.metrics.handler().ServeHTTP})
+	s.handle("/openapi.json", "/openapi.json", route{get: s.openAPI})
+	s.handle("/{$}", "/", route{get: s.index})
+	s.handle("/", "unmatched", route{get: notFound, any: true})
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	problem(http.StatusNotFound, "not-found", "No such route", "Nothing answers at %q; GET /openapi.json lists the routes.", shorten(r.URL.Path)).write(w)
+}
+
+// Handler is the server without its listener and limits on connections, as
+// for tests.
+func (s *Server) Handler() http.Handler { return s.mux }
+
+// Reload brings the model in line with the registry's pointer at once, and
+// takes a version even when it reads other columns than the one that serves.
+// The error says why the old model was kept.
+func (s *Server) Reload() error {
+	s.o.Supervisor.reloading()
+	defer s.o.Supervisor.ready(s.status)
+	return s.holder.check(true)
+}
+
+// Run loads the model and serves on ln until ctx is done. Then it becomes
+// unready, waits [Options].DrainDelay, stops accepting, lets requests in
+// flight finish for up to [Options].DrainTimeout, and returns when all its
+// goroutines have ended. What was answered is in the log by then; closing the
+// log is up to its owner. The error is nil after a clean drain; otherwise the
+// connections of requests that were too slow were closed. Run is called once.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	if err := s.holder.check(true); err != nil && s.holder.live.Load() == nil {
+		s.o.Logger.Error("starting without a model; predictions are answered with 503 until one can be loaded")
+	}
+	l := s.o.Limits
+	hs := &http.Server{
+		Handler:           s.mux,
+		ReadHeaderTimeout: l.HeaderTimeout,
+		ReadTimeout:       l.ReadTimeout,
+		WriteTimeout:      l.WriteTimeout,
+		IdleTimeout:       l.IdleTimeout,
+		MaxHeaderBytes:    l.HeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+	}
+	var tasks sync.WaitGroup
+	background, stop := context.WithCancel(context.Background())
+	defer tasks.Wait()
+	defer stop()
+	if s.o.Poll > 0 {
+		tasks.Go(func() { every(background, s.o.Poll, func() { s.holder.check(false) }) }) //nolint:errcheck // kept and logged by check
+	}
+	if pause := s.o.Supervisor.Watchdog; pause > 0 {
+		tasks.Go(func() { every(background, pause/3, s.alive) })
+	}
+	served := make(chan error, 1)
+	tasks.Go(func() { served <- hs.Serve(limitConnections(ln, l.Connections)) })
+	s.o.Logger.Info("serving", "address", ln.Addr().String(), "version", s.holder.version(), "logging", s.o.Log != nil)
+	s.o.Supervisor.ready(s.status)
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", ln.Addr(), errors.Join(err, hs.Close()))
+	case <-ctx.Done():
+	}
+	return s.drain(hs)
+}
+
+func (s *Server) drain(hs *http.Server) error {
+	s.draining.Store(true)
+	s.o.Supervisor.notify("STOPPING=1\nSTATUS=draining")
+	s.o.Logger.Info("draining", "delay", s.o.DrainDelay, "timeout", s.o.DrainTimeout)
+	time.Sleep(s.o.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
+	defer cancel()
+	if err := hs.Shutdown(ctx); err != nil {
+		return fmt.Errorf("drain: requests were still in flight after %v: %w", s.o.DrainTimeout, errors.Join(err, hs.Close()))
+	}
+	s.o.Logger.Info("drained")
+	return nil
+}
+
+// every calls f at each interval until ctx is done.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f()
+		}
+	}
+}
+
+// alive tells the supervisor that the server works, if it does: a row was
+// predicted and the log says that it can write.
+func (s *Server) alive() {
+	err := s.holder.probe()
+	if errors.Is(err, errNoModel) {
+		err = nil // a restart would not bring one
+	}
+	if err == nil && s.o.Log != nil {
+		err = s.o.Log.Healthy()
+	}
+	if err != nil {
+		s.throttled(&s.badProbe, "the probe failed; the supervisor is not told that the server lives", "err", err)
+		return
+	}
+	s.o.Supervisor.notify("WATCHDOG=1\nSTATUS=" + s.status())
+}

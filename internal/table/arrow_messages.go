@@ -1,0 +1,239 @@
+package table
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	flatbuffers "github.com/google/flatbuffers/go"
+)
+
+const (
+	arrowMagic   = "ARROW1"
+	continuation = 0xffffffff
+)
+
+// messages reads the messages of an IPC stream from memory. Unlike Arrow's
+// own reader it checks every length before it is believed, and tells a stream
+// that ended from one that was cut short.
+type messages struct {
+	rest  []byte
+	exact bool // rest ends with the stream, which needs no end marker
+	refs  int
+	last  *ipc.Message
+}
+
+// newMessages finds the messages in b: a file's lie between its first magic
+// bytes and its footer.
+func newMessages(b []byte) (*messages, error) {
+	if !bytes.HasPrefix(b, []byte(arrowMagic)) {
+		return &messages{rest: b}, nil
+	}
+	const head, tail = 8, 4 + len(arrowMagic)
+	if len(b) < head+tail || !bytes.HasSuffix(b, []byte(arrowMagic)) {
+		return nil, errors.New("it does not end as an Arrow file does; it may be cut short")
+	}
+	end := int64(len(b)-tail) - int64(binary.LittleEndian.Uint32(b[len(b)-tail:]))
+	if end < head {
+		return nil, errors.New("its footer is longer than the file")
+	}
+	return &messages{rest: b[head:end], exact: true}, nil
+}
+
+func (m *messages) Retain()  {}
+func (m *messages) Release() {}
+
+// take cuts n bytes off the rest.
+func (m *messages) take(n int64) ([]byte, error) {
+	if n < 0 || n > int64(len(m.rest)) {
+		return nil, fmt.Errorf("a message of %d bytes runs over the end; it may be cut short", n)
+	}
+	b := m.rest[:n:n]
+	m.rest = m.rest[n:]
+	return b, nil
+}
+
+// Message returns the next message, io.EOF after the last.
+func (m *messages) Message() (*ipc.Message, error) {
+	if len(m.rest) == 0 && m.exact {
+		return nil, io.EOF
+	}
+	size, err := m.size()
+	if err != nil {
+		return nil, err
+	}
+	if size == 0 {
+		if len(m.rest) > 0 && !m.exact {
+			return nil, fmt.Errorf("%d bytes follow the end of the stream", len(m.rest))
+		}
+		return nil, io.EOF
+	}
+	meta, err := m.take(size)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMessage(meta); err != nil {
+		return nil, err
+	}
+	none := memory.NewBufferBytes(nil)
+	body, err := m.take(ipc.NewMessage(memory.NewBufferBytes(meta), none).BodyLen())
+	if err != nil {
+		return nil, err
+	}
+	return ipc.NewMessage(memory.NewBufferBytes(meta), memory.NewBufferBytes(body)), nil
+}
+
+// size reads the length of the next message's metadata; 0 marks the end.
+func (m *messages) size() (int64, error) {
+	b, err := m.take(4)
+	if err != nil {
+		return 0, errors.New("the end marker is missing; it may be cut short")
+	}
+	size := binary.LittleEndian.Uint32(b)
+	if size == continuation { // absent before version 0.15
+		if b, err = m.take(4); err != nil {
+			return 0, err
+		}
+		size = binary.LittleEndian.Uint32(b)
+	}
+	return int64(size), nil
+}
+
+// The slots of Arrow's flatbuffers tables that hold what Arrow allocates by.
+const (
+	messageKind    = 6
+	messageHeader  = 8
+	messageCustom  = 12
+	kindSchema     = 1
+	kindDictionary = 2
+	kindBatch      = 3
+
+	schemaFields    = 6
+	schemaCustom    = 8
+	fieldChildren   = 14
+	fieldCustom     = 16
+	dictionaryData  = 6
+	batchVariadic   = 12
+	fieldDictionary = 12
+)
+
+var errMessage = errors.New("the metadata of a message is malformed")
+
+// checkMessage checks the lengths of vectors in a message's metadata. It
+// panics where a flatbuffer points outside of its bytes, as Arrow would.
+func checkMessage(b []byte) error {
+	if len(b) < 8 {
+		return errMessage
+	}
+	message := flatbuffers.Table{Bytes: b, Pos: flatbuffers.GetUOffsetT(b)}
+	header, ok := child(message, messageHeader)
+	if !ok {
+		return errMessage
+	}
+	fits := vectorFits(message, messageCustom, 4)
+	switch kind := message.GetByteSlot(messageKind, 0); kind {
+	case kindSchema:
+		budget := len(b) / 4
+		fits = fits && vectorFits(header, schemaCustom, 4) && fieldsFit(header, schemaFields, &budget)
+	case kindBatch:
+		fits = fits && variadicFits(header)
+	case kindDictionary:
+		data, ok := child(header, dictionaryData)
+		fits = fits && ok && variadicFits(data)
+	default:
+		return fmt.Errorf("a message is of the unknown kind %d", kind)
+	}
+	if !fits {
+		return errMessage
+	}
+	return nil
+}
+
+// child is the table in a slot of t.
+func child(t flatbuffers.Table, slot flatbuffers.VOffsetT) (flatbuffers.Table, bool) {
+	o := flatbuffers.UOffsetT(t.Offset(slot))
+	if o == 0 {
+		return t, false
+	}
+	return flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(t.Pos + o)}, true
+}
+
+// vectorFits reports whether the vector in a slot, of elements of so many
+// bytes, lies within the buffer. No vector fits too.
+func vectorFits(t flatbuffers.Table, slot flatbuffers.VOffsetT, size int64) bool {
+	o := flatbuffers.UOffsetT(t.Offset(slot))
+	return o == 0 || int64(t.Vector(o))+int64(t.VectorLen(o))*size <= int64(len(t.Bytes))
+}
+
+// fieldsFit checks the fields in a slot and all below them, of which there
+// may be no more than budget.
+func fieldsFit(t flatbuffers.Table, slot flatbuffers.VOffsetT, budget *int) bool {
+	o := flatbuffers.UOffsetT(t.Offset(slot))
+	if o == 0 {
+		return true
+	}
+	if !vectorFits(t, slot, 4) {
+		return false
+	}
+	for i := range t.VectorLen(o) {
+		if *budget--; *budget < 0 {
+			return false
+		}
+		at := t.Vector(o) + flatbuffers.UOffsetT(i)*4
+		f := flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(at)}
+		if !vectorFits(f, fieldCustom, 4) || !fieldsFit(f, fieldChildren, budget) {
+			return false
+		}
+	}
+	return true
+}
+
+// variadicFits checks the counts of buffers of a batch's view columns.
+func variadicFits(batch flatbuffers.Table) bool {
+	if !vectorFits(batch, batchVariadic, 8) {
+		return false
+	}
+	o := flatbuffers.UOffsetT(batch.Offset(batchVariadic))
+	if o == 0 {
+		return true
+	}
+	for i := range batch.VectorLen(o) {
+		n := batch.GetInt64(batch.Vector(o) + flatbuffers.UOffsetT(i)*8)
+		if n < 0 || n > int64(len(batch.Bytes)) {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded refuses single requests for more than most bytes, which only a
+// damaged length can ask for.
+type bounded struct {
+	memory.Allocator
+	most int
+}
+
+// allocator bounds what decoding a file of so many bytes may ask for at once.
+func allocator(fileSize int) memory.Allocator {
+	return bounded{memory.NewGoAllocator(), max(64*fileSize, maxPage)}
+}
+
+func (a bounded) Allocate(size int) []byte {
+	a.check(size)
+	return a.Allocator.Allocate(size)
+}
+
+func (a bounded) Reallocate(size int, b []byte) []byte {
+	a.check(size)
+	return a.Allocator.Reallocate(size, b)
+}
+
+func (a bounded) check(size int) {
+	if size < 0 || size > a.most {
+		panic(fmt.Sprintf("a length of %d bytes is out of range", size))
+	}
+}

@@ -1,0 +1,182 @@
+package table
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/schema"
+)
+
+// DecodeParquet reads a Parquet file from memory; name stands for it in
+// errors. Columns of numbers, booleans, dates, timestamps and strings are
+// read, with any of the encodings and compressions that docs/format/tables.md
+// lists; whole numbers beyond ±2^53 make a column String. A column of another
+// kind is an *Error, unless o.Columns leaves it out.
+//
+// Parquet has no checksum that is in use: bytes that changed within a page may
+// read as other values. Everything else is an *Error.
+func DecodeParquet(name string, b []byte, o ReadOptions) (*Table, error) {
+	return guard(name, func() (*Table, error) {
+		if err := checkParquet(name, b); err != nil {
+			return nil, err
+		}
+		r, err := file.NewParquetReader(bytes.NewReader(b))
+		if err != nil {
+			return nil, damaged(name, err)
+		}
+		return readParquet(&parquetFile{name: name, data: b, r: r}, o)
+	})
+}
+
+// checkParquet looks at the ends of the file.
+func checkParquet(name string, b []byte) error {
+	const tail = 8 // the footer's length and the magic bytes
+	if len(b) < 4+tail || !bytes.HasPrefix(b, []byte("PAR1")) {
+		return damaged(name, "it does not start as a Parquet file does")
+	}
+	switch string(b[len(b)-4:]) {
+	case "PAR1":
+	case "PARE":
+		return &Error{File: name, Want: "is an encrypted Parquet file, which is not supported; write it without encryption"}
+	default:
+		return damaged(name, "it does not end as a Parquet file does; it may be cut short")
+	}
+	size := int64(binary.LittleEndian.Uint32(b[len(b)-tail:]))
+	if size > int64(len(b)-4-tail) {
+		return damaged(name, "its footer is longer than the file")
+	}
+	footer := b[int64(len(b)-tail)-size : len(b)-tail]
+	if err := checkFooter(footer); err != nil {
+		return damaged(name, err)
+	}
+	return nil
+}
+
+type parquetFile struct {
+	name string
+	data []byte
+	r    *file.Reader
+}
+
+// field is a top-level field of the schema. leaf is the index of its column,
+// -1 when it is nested or repeated.
+type field struct {
+	node schema.Node
+	leaf int
+}
+
+func (f *parquetFile) fields() (fields []field, names []string) {
+	sc := f.r.MetaData().Schema
+	for i := range sc.NumColumns() {
+		root := sc.ColumnRoot(i)
+		if n := len(fields); n > 0 && fields[n-1].node == root {
+			continue // another column of a nested field
+		}
+		leaf := -1
+		if root.Type() == schema.Primitive && root.RepetitionType() != parquet.Repetitions.Repeated {
+			leaf = i
+		}
+		fields = append(fields, field{root, leaf})
+		names = append(names, root.Name())
+	}
+	return fields, names
+}
+
+// readParquet reads the columns that o keeps.
+func readParquet(f *parquetFile, o ReadOptions) (*Table, error) {
+	fields, names := f.fields()
+	keep, err := o.keep(f.name, names)
+	if err != nil {
+		return nil, err
+	}
+	var kept []field
+	var keptNames []string
+	for i, fd := range fields {
+		if keep[i] {
+			kept = append(kept, fd)
+			keptNames = append(keptNames, names[i])
+		}
+	}
+	cols, err := readColumns(f.name, keptNames, func(i int) (*Column, error) { return f.column(kept[i]) })
+	if err != nil {
+		return nil, err
+	}
+	return assemble(f.name, cols, f.r.NumRows(), o)
+}
+
+// column reads one column through all row groups.
+func (f *parquetFile) column(fd field) (*Column, error) {
+	unsupported := func(what, todo string) error {
+		return &Error{File: f.name, Column: fd.node.Name(), Want: "is of type " + what + ", which is not supported; " + todo + ", or leave the column out"}
+	}
+	if fd.leaf < 0 {
+		return nil, unsupported("list, map or struct", "write its parts as columns of their own")
+	}
+	descr := f.r.MetaData().Schema.Column(fd.leaf)
+	b := &builder{name: fd.node.Name()}
+	for {
+		d := decoderOf(b, descr)
+		if d == nil {
+			return nil, unsupported(typeName(descr), "cast it to double, string or timestamp")
+		}
+		b.reserve(int(min(f.r.NumRows(), 1<<20)))
+		err := f.decode(fd.leaf, descr, d)
+		if errors.Is(err, errWide) {
+			*b = builder{name: b.name, wide: true}
+			continue
+		}
+		var bad *badValue
+		if errors.As(err, &bad) {
+			return nil, &Error{File: f.name, Line: b.len() + 1, Column: b.name, Value: bad.value, Want: bad.want}
+		}
+		if err != nil {
+			return nil, damaged(f.name, err)
+		}
+		return b.column(), nil
+	}
+}
+
+func typeName(descr *schema.Column) string {
+	if l := descr.LogicalType(); l != nil && !l.IsNone() {
+		return l.String()
+	}
+	return descr.PhysicalType().String()
+}
+
+// decode runs all row groups of a column through d.
+func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder) error {
+	meta := f.r.MetaData()
+	for g := range f.r.NumRowGroups() {
+		m, err := meta.RowGroup(g).ColumnChunk(leaf)
+		if err != nil {
+			return err
+		}
+		if m.CryptoMetadata() != nil {
+			return errors.New("the column is encrypted, which is not supported")
+		}
+		rows := meta.RowGroup(g).NumRows()
+		chunk, err := chunkBytes(f.data, m)
+		if err != nil {
+			return err
+		}
+		if m.NumValues() != rows {
+			return fmt.Errorf("row group %d has %d rows, the column %d", g, rows, m.NumValues())
+		}
+		if err := checkPages(chunk, rows, m.Compression()); err != nil {
+			return err
+		}
+		pages, err := f.r.RowGroup(g).GetColumnPageReader(leaf)
+		if err != nil {
+			return err
+		}
+		checked := &checkedPages{PageReader: pages, descr: descr}
+		if err := d(file.NewColumnReader(descr, checked, allocator(len(f.data)), f.r.BufferPool()), rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
