@@ -74,6 +74,9 @@ func types(o feature.InferOptions, c *config.Config) map[string]table.Type {
 	if o.Time != "" {
 		t[o.Time] = table.Time
 	}
+	if o.Task == schema.Regression && o.Target != "" {
+		t[o.Target] = table.Float
+	}
 	return t
 }
 

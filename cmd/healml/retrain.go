@@ -161,7 +161,7 @@ func (a *app) trainingData(champion *registry.Loaded) (*table.Table, error) {
 		return nil, nil
 	}
 	tmpl := champion.Model.Template
-	o := dataOptions{target: tmpl.Target, time: tmpl.Time}
+	o := dataOptions{target: tmpl.Target, time: tmpl.Time, task: string(tmpl.Task)}
 	infer := o.infer(a.conf, nil)
 	read := types(infer, a.conf)
 	for name, typ := range champion.Model.Encoder().Types() {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -205,14 +206,21 @@ func bindDefaults(v *viper.Viper, c *Config) error {
 	return nil
 }
 
+var invalidKeys = regexp.MustCompile(`'([^']*)' has invalid keys: ([^\n]*)`)
+
 // plain strips the decoder's lead so that the message names just the keys.
 func plain(err error) error {
-	s := err.Error()
-	if _, keys, ok := strings.Cut(s, "has invalid keys: "); ok {
-		keys, _, _ = strings.Cut(keys, "\n")
-		return fmt.Errorf("unknown key %s; docs/configuration.md lists them all", keys)
+	m := invalidKeys.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
 	}
-	return err
+	keys := strings.Split(m[2], ", ")
+	for i, k := range keys {
+		if m[1] != "" {
+			keys[i] = m[1] + "." + k
+		}
+	}
+	return fmt.Errorf("unknown key %s; docs/configuration.md lists them all", strings.Join(keys, ", "))
 }
 
 // Validate reports the first setting out of its range, as *Error.

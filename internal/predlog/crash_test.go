@@ -60,7 +60,7 @@ func sweep(t *testing.T, limit int, prepare func(dir string), job func(d durable
 // is read, once, before and after the log is recovered and sealed.
 func TestWriterCrashes(t *testing.T) {
 	var acked []int
-	sweep(t, 60, func(string) {},
+	sweep(t, 30, func(string) {},
 		func(d durable.Disk, dir string) error {
 			acked = nil
 			w, err := OpenWriter(dir, WriterOptions{Now: clock(), Disk: d, MaxBytes: 3000})
@@ -103,19 +103,9 @@ func TestWriterCrashes(t *testing.T) {
 func TestSealerCrashes(t *testing.T) {
 	prepare := func(dir string) {
 		for s := range 3 {
-			w, err := OpenWriter(dir, WriterOptions{Now: clock()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range 4 {
-				r := sale(4*s + i)
-				if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.Close(); err != nil {
-				t.Fatal(err)
-			}
+			w := open(t, dir, WriterOptions{Disk: durable.Disk{FS: faulty.New(nil)}})
+			appendSales(t, w, sales(), count(4*s, 4*s+4)...)
+			closeWriter(t, w)
 		}
 	}
 	job := func(d durable.Disk, dir string) error {
@@ -125,9 +115,9 @@ func TestSealerCrashes(t *testing.T) {
 		_, err := Compact(dir, CompactOptions{Disk: d})
 		return err
 	}
-	sweep(t, 30, prepare, job, func(t *testing.T, dir string, _ error) {
+	sweep(t, 20, prepare, job, func(t *testing.T, dir string, _ error) {
 		expectIDs(t, dir, count(0, 12))
-		if err := job(durable.Disk{}, dir); err != nil {
+		if err := job(durable.Disk{FS: faulty.New(nil)}, dir); err != nil {
 			t.Fatal(err)
 		}
 		if r := expectIDs(t, dir, count(0, 12)); r.Files != 1 || r.Segments != 0 || len(r.Findings) != 0 {
@@ -157,10 +147,10 @@ func TestBatchCrashes(t *testing.T) {
 		_, err := writeBatch(d, dir, predictions, batch(shift), "file.csv")
 		return err
 	}
-	sweep(t, 60, func(string) {},
+	sweep(t, 30, func(string) {},
 		func(d durable.Disk, dir string) error { return job(d, dir, 0) },
 		func(t *testing.T, dir string, _ error) {
-			if err := job(durable.Disk{}, dir, 3*allDay); err != nil {
+			if err := job(durable.Disk{FS: faulty.New(nil)}, dir, 3*allDay); err != nil {
 				t.Fatal(err)
 			}
 			tab, _, err := Read(dir, 0, maxTime, ReadOptions{})

@@ -120,6 +120,26 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// What a rollback would go to stays even when no late change names it.
+func TestPruneKeepsTheWayBack(t *testing.T) {
+	r, v := publish(t, 4)
+	for _, name := range v[:3] {
+		must(t, r.Promote(name, "up", created))
+	}
+	_, err := r.Rollback("worse", created) // from 2 to 1: a second one would go to 0
+	must(t, err)
+	removed, err := r.Prune(1)
+	must(t, err)
+	if removed != nil {
+		t.Errorf("removed %v", removed)
+	}
+	got, err := r.Rollback("worse still", created)
+	must(t, err)
+	if got != v[0] {
+		t.Errorf("rolled back to %s", got)
+	}
+}
+
 func TestPruneCrashes(t *testing.T) {
 	for n := 0; ; n++ {
 		r, v := publish(t, 3)
@@ -136,7 +156,7 @@ func TestPruneCrashes(t *testing.T) {
 		if _, err := r.Publish(bundle(schema.Regression, 9)); err != nil {
 			t.Fatal(err)
 		}
-		n += 4 // a version has many files: every fifth operation will do
+		n += 9 // a version has many files: every tenth operation will do
 	}
 }
 

@@ -324,3 +324,20 @@ func listen(t testing.TB) net.Listener {
 	}
 	return ln
 }
+
+func TestGoldenRowsNoClientCouldSendAreLeftOut(t *testing.T) {
+	m := salesModel(t, "v1", 0)
+	g := golden(t, m)
+	date := table.Times("date", []int64{table.NoTime, 1704931200000000})
+	g, err := g.With(date)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := goldenRow(m.Template, g, 0); ok {
+		t.Error("a missing date can be sent")
+	}
+	v, err := newLive(&Candidate{Model: m, Golden: g}, false, time.Time{})
+	if err != nil || !strings.Contains(string(v.example), `"2024-01-11"`) {
+		t.Errorf("%v %s", err, v.example)
+	}
+}

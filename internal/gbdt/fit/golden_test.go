@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 	if err := json.Unmarshal(b, &cases); err != nil {
 		t.Fatal(err)
 	}
-	if len(cases) < 14 {
+	if len(cases) < 15 {
 		t.Fatalf("%d golden cases", len(cases))
 	}
 	for name, c := range cases {

@@ -146,6 +146,15 @@ func TestCategoryBins(t *testing.T) {
 	}
 }
 
+// The two most frequent categories have bins however rare they are.
+func TestRareCategories(t *testing.T) {
+	b := binning{maxBin: 255, minDataInBin: 3, useMissing: true}
+	m := newMapper(newSample([]float64{9, 9, 4, 7}, nil, true), true, &b, 0)
+	if want := []int32{-1, 9, 4}; !slices.Equal(m.categories, want) {
+		t.Errorf("categories %v, expected %v", m.categories, want)
+	}
+}
+
 // More categories than a byte holds, and bins wider than one, go into words
 // of 16 bits.
 func TestWideFeatures(t *testing.T) {

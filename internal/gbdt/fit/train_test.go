@@ -356,6 +356,23 @@ func TestEdges(t *testing.T) {
 	}
 }
 
+// A number that is only ever there or missing tells as much.
+func TestPresence(t *testing.T) {
+	d := &Data{Features: [][]float64{make([]float64, 100)}, Label: make([]float64, 100)}
+	for i := range 50 {
+		d.Features[0][i], d.Label[i] = math.NaN(), 1
+	}
+	p := Defaults()
+	p.NumIterations, p.LearningRate = 1, 1
+	m := train(t, d, nil, p).Model
+	if out := predict(t, m, d); out[0] != 1 || out[99] != 0 {
+		t.Errorf("missing gives %v, present %v, expected 1 and 0", out[0], out[99])
+	}
+	if got := m.Trees[0].Decision[0]; got != gbdt.MissingNaN {
+		t.Errorf("decision type %d, expected %d", got, gbdt.MissingNaN)
+	}
+}
+
 func mean(v []float64) float64 {
 	s := 0.0
 	for _, x := range v {

@@ -1,7 +1,7 @@
 """Reads values as the loader does, for loader_test.go.
 
 Usage: loader_read.py FOLDER < REQUEST. FOLDER holds healml_model.py. The
-request is {"texts": [...], "numbers": [...]}; the answer tells for each text
+request is {"texts": […], "numbers": ["1.5", …]}; the answer tells for each text
 what it is as a number, a truth value and a time (microseconds), with "missing"
 or "refused" where it is not one, and for each number the category it names.
 """
@@ -32,7 +32,7 @@ json.dump(
         "numeric": [read("numeric", s) for s in request["texts"]],
         "boolean": [read("boolean", s) for s in request["texts"]],
         "time": [read("time", s) for s in request["texts"]],
-        "category": [healml_model._text(v) for v in request["numbers"]],
+        "category": [healml_model._text(float(v)) for v in request["numbers"]],
     },
     sys.stdout,
 )

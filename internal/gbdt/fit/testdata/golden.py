@@ -72,6 +72,8 @@ if __name__ == "__main__":
          tx, ty, vx, vy, cats=C)
     case("mixed_categories", {**mse, "min_data_per_group": 20, "cat_smooth": 1, "cat_l2": 1, "max_cat_threshold": 8,
                               "max_cat_to_onehot": 12, "min_data_in_leaf": 5}, tx, ty, vx, vy, cats=C)
+    case("mixed_leaf_limits", {**mse, "min_data_per_group": 1, "min_data_in_leaf": 60},
+         tx, ty, vx, vy, cats=C)
     case("mixed_sqrt", {**mse, "reg_sqrt": True}, tx, ty, vx, vy, cats=C)
     case("mixed_l1", dict(objective="regression_l1", metric="l1"), tx, ty, vx, vy, cats=C)
     counts = np.round(np.exp(ty / 4)), np.round(np.exp(vy / 4))

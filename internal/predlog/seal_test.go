@@ -1,0 +1,122 @@
+package predlog
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/healml/healml/internal/durable"
+	"github.com/healml/healml/internal/table"
+)
+
+func TestCompact(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir, 4, 5)
+	sealAll(t, dir)
+	s, err := Compact(dir, CompactOptions{})
+	if err != nil || s.Merged != 4 || s.Files != 1 || s.Rows != 20 || s.Days != 1 {
+		t.Fatalf("compact: %+v, %v", s, err)
+	}
+	if r := expectIDs(t, dir, count(0, 20)); r.Files != 1 {
+		t.Errorf("read %+v", r)
+	}
+	w := open(t, dir, WriterOptions{})
+	appendSales(t, w, sales(), 20)
+	closeWriter(t, w)
+	sealAll(t, dir)
+	if s, err = Compact(dir, CompactOptions{}); err != nil || s.Merged != 2 || s.Files != 1 {
+		t.Fatalf("second compact: %+v, %v", s, err)
+	}
+	expectIDs(t, dir, count(0, 21))
+	if s, err = Compact(dir, CompactOptions{}); err != nil || s.Merged != 0 || s.Files != 0 {
+		t.Fatalf("third compact: %+v, %v", s, err)
+	}
+}
+
+// Rows of one time keep the order of their logging, also when only the older
+// of them are sealed.
+func TestEqualTimes(t *testing.T) {
+	dir := t.TempDir()
+	now := clock()
+	var second time.Time
+	for s := range 2 {
+		second = now()
+		w := open(t, dir, WriterOptions{Now: now})
+		for i := range 3 {
+			err := w.Append(context.Background(), sales(), []Record{{ID: fmt.Sprint(s, i), At: noon, Values: make([]float64, 5), Texts: make([]string, 5), Outputs: []float64{0}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeWriter(t, w)
+	}
+	for _, before := range []time.Time{time.UnixMicro(1), second, {}} {
+		if _, err := Seal(dir, before, SealOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		tab, _, err := Read(dir, 0, maxTime, ReadOptions{Columns: []string{ColumnID}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rows(t, tab.Drop(ColumnTime)); got != "0 0\n0 1\n0 2\n1 0\n1 1\n1 2" {
+			t.Errorf("sealed before %v: read %q", before, got)
+		}
+	}
+}
+
+func TestSameTable(t *testing.T) {
+	nan := math.NaN()
+	a := table.Must(table.Floats("f", []float64{1, nan}), table.Strings("s", []string{"x", "y"}), table.Times("t", []int64{1, table.NoTime}))
+	b := table.Must(table.Floats("f", []float64{1, nan}), &table.Column{Name: "s", Type: table.String, Codes: []int32{1, 0}, Dict: []string{"y", "x"}}, a.Column("t"))
+	if err := sameTable(a, b); err != nil {
+		t.Error(err)
+	}
+	for want, c := range map[string]*table.Table{
+		"1 rows":           a.Slice(0, 1),
+		"columns":          a.Drop("t"),
+		`"f" came back`:    table.Must(table.Floats("f", []float64{1, 2}), a.Column("s"), a.Column("t")),
+		`"s" came back`:    table.Must(a.Column("f"), table.Strings("s", []string{"x", "z"}), a.Column("t")),
+		`changed in row 0`: table.Must(a.Column("f"), a.Column("s"), table.Times("t", []int64{2, table.NoTime})),
+		`changed in row 1`: table.Must(a.Column("f"), a.Column("s"), table.Times("t", []int64{1, 1})),
+	} {
+		if err := sameTable(a, c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, expected %q", err, want)
+		}
+	}
+}
+
+func TestSealSweeps(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir, 1, 1)
+	sealAll(t, dir)
+	stale := filepath.Join(dayDir(dir, "2024-01-10"), ".tmp-2147480000-1")
+	if err := durable.WriteFile(stale, []byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	sealAll(t, dir)
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("a dead process's temporary file is still there")
+	}
+	expectIDs(t, dir, []int{0})
+}
+
+func TestPrune(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir, 1, 3)
+	sealAll(t, dir)
+	if s, err := Prune(dir, time.UnixMicro(noon+allDay/2-1)); err != nil || s.Files != 0 {
+		t.Errorf("pruned %+v, %v before the day was over", s, err)
+	}
+	if s, err := Prune(dir, time.UnixMicro(noon+allDay/2)); err != nil || s.Files != 1 || len(s.Days) != 1 || s.Bytes == 0 {
+		t.Errorf("pruned %+v, %v", s, err)
+	}
+	expectIDs(t, dir, nil)
+	if _, err := os.Stat(dayDir(dir, "2024-01-10")); err == nil {
+		t.Error("the day's folder is still there")
+	}
+}
