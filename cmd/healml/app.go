@@ -31,7 +31,6 @@ type app struct {
 	output     string
 	quiet      bool
 	seed       uint64
-	seedSet    bool
 	flags      *pflag.FlagSet
 
 	now  func() time.Time // the clock, or what --now says

@@ -178,7 +178,8 @@ func quoteYAML(s string) string {
 	plain := s != ""
 	for i, c := range s {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '/' || c == '-')) {
+		other := c >= '0' && c <= '9' || c == '.' || c == '/' || c == '-'
+		if !letter && (i == 0 || !other) {
 			plain = false
 		}
 	}

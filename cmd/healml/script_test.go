@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -55,9 +56,8 @@ func canMount() bool {
 	if err != nil {
 		return false
 	}
-	defer os.RemoveAll(dir)
 	ok := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", dir).Run() == nil
-	return ok || os.Getenv("CI") != ""
+	return os.RemoveAll(dir) == nil && (ok || os.Getenv("CI") != "")
 }
 
 func scriptSales(ts *testscript.TestScript, neg bool, args []string) {
@@ -82,7 +82,7 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	err = ts.Exec(args[1], args[2:]...)
 	code := 0
 	var exit *exec.ExitError
-	if asExit(err, &exit) {
+	if errors.As(err, &exit) {
 		code = exit.ExitCode()
 	} else {
 		ts.Check(err)
@@ -90,12 +90,6 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != want {
 		ts.Fatalf("%s ended with %d, expected %d", strings.Join(args[1:], " "), code, want)
 	}
-}
-
-func asExit(err error, exit **exec.ExitError) bool {
-	e, ok := err.(*exec.ExitError)
-	*exit = e
-	return ok
 }
 
 func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {

@@ -20,23 +20,21 @@ type spread struct {
 	meanSquare []float64
 	greatest   []float64
 	df         float64
-	corr       []float64
-	n, m, w    float64
 }
 
 // tuning holds the constants of the window rule.
 type tuning struct {
-	MinWindow     int     // least rows of a window
-	Windows       int     // wanted in all
-	RefMin        int     // windows that the reference must hold at least
-	Overlap       float64 // degrees of freedom of a half-overlapping window
-	IIDLevel      float64 // confidence below which rows count as independent
-	NoCurrent     bool
-	Beyond        float64
-	RMax, RShrink float64
+	MinWindow int     // least rows of a window
+	Windows   int     // wanted in all
+	RefMin    int     // windows that the reference must hold at least
+	Overlap   float64 // degrees of freedom of a half-overlapping window
+	IIDLevel  float64 // confidence below which rows count as independent
+	NoCurrent bool
+	Beyond    float64
+	Single    float64
 }
 
-var tune = tuning{MinWindow: 50, Windows: 20, RefMin: 6, Overlap: 0.4, IIDLevel: 0.8, Beyond: 1.5, RMax: 0.7, RShrink: 0.5}
+var tune = tuning{MinWindow: 50, Windows: 20, RefMin: 6, Overlap: 0.4, IIDLevel: 0.8, Beyond: 1.5, Single: 0.15}
 
 // windowLength is the number of rows of the windows for samples of n and m
 // rows: as long as the current sample where the reference holds enough of
@@ -54,11 +52,11 @@ func restlessness(ref, cur []uint8, cells, tests, w int, f statistic) spread {
 		return s
 	}
 	windows := 0
+	z := make([]float64, tests)
 	samples := [][]uint8{ref, cur}
 	if tune.NoCurrent {
 		samples = samples[:1]
 	}
-	lag, square := make([]float64, tests), make([]float64, tests)
 	for _, ids := range samples {
 		halves := halfCounts(ids, cells, w/2)
 		if len(halves) < 4 {
@@ -71,61 +69,24 @@ func restlessness(ref, cur []uint8, cells, tests, w int, f statistic) spread {
 			}
 		}
 		in, out := make([]float64, cells+1), make([]float64, cells+1)
-		zs := make([][]float64, len(halves)-1)
-		for k := range zs {
+		for k := 0; k+1 < len(halves); k++ {
 			for i := range in {
 				in[i] = halves[k][i] + halves[k+1][i]
 				out[i] = all[i] - in[i]
 			}
-			zs[k] = make([]float64, tests)
-			f(zs[k], out, in)
-			for t, v := range zs[k] {
+			f(z, out, in)
+			for t, v := range z {
 				s.meanSquare[t] += v * v
 				s.greatest[t] = max(s.greatest[t], math.Abs(v))
-				if k >= 2 {
-					lag[t] += v * zs[k-2][t]
-					square[t] += (v*v + zs[k-2][t]*zs[k-2][t]) / 2
-				}
 			}
 			windows++
 		}
-		s.df += tune.Overlap*float64(len(halves)-1) - 1
-	}
-	if windows == 0 {
-		return s
+		s.df += (tune.Overlap-tune.Single*float64(w)/float64(len(cur)))*float64(len(halves)-1) - 1
 	}
 	for t := range s.meanSquare {
-		s.meanSquare[t] /= float64(windows)
+		s.meanSquare[t] /= float64(max(windows, 1))
 	}
-	s.corr = make([]float64, tests)
-	kk := float64(windows) / 2
-	for t := range s.corr {
-		d := t
-		if tests == 5 && (t == 2 || t == 3) {
-			d = 0
-		}
-		if tests == 3 && t < 2 {
-			d = -1
-		}
-		if d >= 0 && square[d] > 0 {
-			s.corr[t] = max(0, min(tune.RMax, lag[d]/square[d]+1/kk-tune.RShrink/math.Sqrt(kk)))
-		}
-	}
-	s.n, s.m, s.w = float64(len(ref)), float64(len(cur)), float64(w)
 	return s
-}
-
-// recolour is variance of mean of j windows relative to independent windows.
-func recolour(r, j float64) float64 {
-	if r <= 0 || j <= 1 {
-		return 1
-	}
-	f, p := 1.0, 1.0
-	for h := 1.0; h < j && p > 1e-4; h++ {
-		p *= r
-		f += 2 * (1 - h/j) * p
-	}
-	return f
 }
 
 // halfCounts counts the cells in consecutive runs of h rows; a shorter rest at
@@ -173,11 +134,9 @@ func (s spread) p(t int, z float64, independent bool) (p, inflation float64) {
 	if independent || s.df < 1 {
 		return normalP(z), 1
 	}
-	r := s.corr[t]
-	more := (recolour(r, s.m/s.w)/s.m + recolour(r, s.n/s.w)/s.n) / (1/s.m + 1/s.n)
-	inflation = math.Sqrt(max(s.meanSquare[t], 1) * more)
+	inflation = math.Sqrt(max(s.meanSquare[t], 1))
 	if math.Abs(z) < tune.Beyond*s.greatest[t] {
 		return 1, inflation
 	}
-	return studentP(z/inflation, s.df*(1-r*r)/(1+r*r)), inflation
+	return studentP(z/inflation, s.df), inflation
 }

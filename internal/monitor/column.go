@@ -58,8 +58,8 @@ func (j *job) numbers() {
 // numbersOf reads a column as numbers; stray counts texts that are none and
 // become missing.
 func numbersOf(c *table.Column) (v []float64, stray int) {
-	switch {
-	case c.Type == table.String:
+	switch c.Type {
+	case table.String:
 		parsed := make([]float64, len(c.Dict))
 		bad := make([]bool, len(c.Dict))
 		for k, text := range c.Dict {
@@ -80,7 +80,7 @@ func numbersOf(c *table.Column) (v []float64, stray int) {
 			}
 		}
 		return v, stray
-	case c.Type == table.Time:
+	case table.Time:
 		v = make([]float64, len(c.Times))
 		for i, us := range c.Times {
 			if v[i] = float64(us); us == table.NoTime {

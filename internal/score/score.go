@@ -29,16 +29,19 @@ type Metric string
 
 // The metrics.
 const (
-	RMSEMetric      Metric = "rmse"
-	MAEMetric       Metric = "mae"
-	MAELog1pMetric  Metric = "mae_log1p"
-	LogLossMetric   Metric = "logloss"
-	AUCMetric       Metric = "auc"
-	AccuracyMetric  Metric = "accuracy"
-	BrierMetric     Metric = "brier"
-	ECEMetric       Metric = "ece"
-	eceBins                = 10
-	probabilityClip        = 1e-15
+	RMSEMetric     Metric = "rmse"
+	MAEMetric      Metric = "mae"
+	MAELog1pMetric Metric = "mae_log1p"
+	LogLossMetric  Metric = "logloss"
+	AUCMetric      Metric = "auc"
+	AccuracyMetric Metric = "accuracy"
+	BrierMetric    Metric = "brier"
+	ECEMetric      Metric = "ece" // over ten bins; of the most probable class when there are more than two
+)
+
+const (
+	eceBins         = 10
+	probabilityClip = 1e-15
 )
 
 // Metrics lists the metrics that fit a task, the default one first.

@@ -41,14 +41,6 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendValue appends s as a JSON number when it is one, else as a string.
-func appendValue(b []byte, s string) []byte {
-	if isNumber(s) {
-		return append(b, s...)
-	}
-	return appendString(b, s)
-}
-
 // isNumber reports whether s is a JSON number.
 func isNumber(s string) bool {
 	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') {

@@ -80,7 +80,7 @@ func (rt *route) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	begin := s.o.Now()
 	defer func() {
 		if v := recover(); v != nil {
-			if v == http.ErrAbortHandler {
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
 			rt.panicked(w, r, v)

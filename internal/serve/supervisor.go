@@ -63,7 +63,7 @@ func (sv Supervisor) Listen(address string) (net.Listener, error) {
 		return ln, nil
 	case 1:
 		f := os.NewFile(firstSocket, "LISTEN_FD_3")
-		defer f.Close() //nolint:errcheck // FileListener has its own copy
+		defer f.Close()
 		ln, err := net.FileListener(f)
 		if err != nil {
 			return nil, fmt.Errorf("take over socket: %w", err)
@@ -87,7 +87,7 @@ func (sv Supervisor) notify(state string) {
 		return
 	}
 	c.Write([]byte(state)) //nolint:errcheck // see above
-	c.Close()              //nolint:errcheck // see above
+	c.Close()
 }
 
 func (sv Supervisor) ready(status func() string) {

@@ -23,8 +23,6 @@ const (
 type messages struct {
 	rest  []byte
 	exact bool // rest ends with the stream, which needs no end marker
-	refs  int
-	last  *ipc.Message
 }
 
 // newMessages finds the messages in b: a file's lie between its first magic
@@ -210,16 +208,16 @@ func variadicFits(batch flatbuffers.Table) bool {
 	return true
 }
 
-// bounded refuses single requests for more than most bytes, which only a
-// damaged length can ask for.
+// bounded is an allocator that refuses requests for more than data of so many
+// bytes could unpack to, which only a damaged length makes.
 type bounded struct {
 	memory.Allocator
-	most int
+	packed int
 }
 
-// allocator bounds what decoding a file of so many bytes may ask for at once.
+// allocator is what a file of so many bytes is decoded with.
 func allocator(fileSize int) memory.Allocator {
-	return bounded{memory.NewGoAllocator(), max(64*fileSize, maxPage)}
+	return bounded{memory.NewGoAllocator(), fileSize}
 }
 
 func (a bounded) Allocate(size int) []byte {
@@ -233,7 +231,7 @@ func (a bounded) Reallocate(size int, b []byte) []byte {
 }
 
 func (a bounded) check(size int) {
-	if size < 0 || size > a.most {
+	if size < 0 || !unpacks(int64(a.packed), int64(size)) {
 		panic(fmt.Sprintf("a length of %d bytes is out of range", size))
 	}
 }

@@ -55,7 +55,7 @@ func WriteCSV(w io.Writer, t *Table) error {
 func appendQuoted(b []byte, s string) []byte {
 	start := len(b)
 	b = append(b, s...)
-	if bytes.IndexAny(b[start:], "\",;\t|\r\n") < 0 {
+	if !bytes.ContainsAny(b[start:], "\",;\t|\r\n") {
 		return b
 	}
 	b = append(b[:start], '"')

@@ -19,6 +19,11 @@ const (
 	thriftDepth = 32
 	// maxPage is the greatest size of an unpacked page that is read.
 	maxPage = 1 << 30
+	// maxRatio is the greatest factor by which data of any size may unpack
+	// (deflate's own limit), and unpackFreely the size up to which it is not
+	// asked for.
+	maxRatio     = 1032
+	unpackFreely = 64 << 20
 	// byteStreamSplit is the encoding that Arrow has no name for.
 	byteStreamSplit = 9
 )
@@ -141,22 +146,24 @@ func checkPages(chunk []byte, rows int64, codec compress.Compression) error {
 	return nil
 }
 
+// unpacks reports whether packed bytes may well become so many unpacked ones.
+func unpacks(packed, unpacked int64) bool {
+	return unpacked <= unpackFreely || unpacked/maxRatio <= packed
+}
+
 // checkPacked reports whether b can unpack to size bytes.
 func checkPacked(b []byte, size int64, codec compress.Compression) error {
-	fits := true
+	fits := unpacks(int64(len(b)), size)
 	switch codec {
 	case compress.Codecs.Uncompressed:
 		fits = size == int64(len(b))
 	case compress.Codecs.Snappy:
 		n, read := binary.Uvarint(b)
-		fits = size == 0 || read > 0 && n == uint64(size)
-	case compress.Codecs.Gzip:
-		const most = 1032 // deflate's greatest ratio
-		fits = size <= most*int64(len(b)+1)
+		fits = fits && (size == 0 || read > 0 && n == uint64(size))
 	case compress.Codecs.Zstd:
 		var h zstd.Header
-		fits = size == 0 || h.Decode(b) == nil && (!h.HasFCS || h.FrameContentSize <= uint64(size))
-	case compress.Codecs.Brotli:
+		fits = fits && (size == 0 || h.Decode(b) == nil && (!h.HasFCS || h.FrameContentSize <= uint64(size)))
+	case compress.Codecs.Gzip, compress.Codecs.Brotli:
 	default:
 		return fmt.Errorf("compression %s is not supported; write it with snappy, zstd or gzip", codec)
 	}

@@ -22,7 +22,6 @@ import (
 type replay struct {
 	healml, root   string
 	target, column string
-	data           *table.Table
 	metric         func(y, p float64) float64
 	drop           string
 
@@ -42,7 +41,7 @@ func main() {
 	}
 }
 
-func run(path string, args []string) error {
+func run(path string, args []string) (err error) {
 	f := flag.NewFlagSet("replay", flag.ExitOnError)
 	target := f.String("target", "", "column to predict")
 	column := f.String("time", "", "column of times")
@@ -62,7 +61,7 @@ func run(path string, args []string) error {
 		if root, err = os.MkdirTemp("", "replay-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(root)
+		defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
 	}
 	r := &replay{healml: os.Getenv("HEALML"), root: root, target: *target, column: *column, drop: *drop}
 	r.metric = func(y, p float64) float64 { return math.Abs(math.Log1p(y) - math.Log1p(max(p, 0))) }
