@@ -24,8 +24,8 @@ func newRetrainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retrain",
 		Short: "Heal the model: act only with a reason, prove the gain, promote or leave alone",
-		Long: `Looks for a reason in the drift reports and the age of the champion, gathers all
-labelled rows, lets cures compete with the champion on rows that none of them
+		Long: `Looks for a reason in the drift reports, the age of the champion and the labels
+that are new to it, gathers all labelled rows, lets cures compete with the champion on rows that none of them
 has learnt from, and promotes the winner only if its gain is proven. What was
 seen, tried and decided is kept in data/incidents/. Exits with 11 when cures
 were tried and none was proven better.`,
@@ -90,7 +90,7 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	defer bar.done()
 	c := a.conf.Retrain
 	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
-		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, Margin: c.Margin, Confidence: c.Confidence},
+		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
 		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
 		Reasons: reasons, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
 		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,

@@ -98,6 +98,7 @@ type Retrain struct {
 	Margin     float64       `mapstructure:"margin"`     // relative gain that must be cleared
 	Confidence float64       `mapstructure:"confidence"` // of the gain's interval
 	MaxAge     time.Duration `mapstructure:"max_age"`    // a champion older than that is a reason by itself; 0: never
+	NewLabels  float64       `mapstructure:"new_labels"` // so many new labels, as a share of what the champion learnt from, are a reason too; 0: never
 	MaxRows    int           `mapstructure:"max_rows"`   // newest labelled rows learnt from
 }
 
@@ -119,7 +120,7 @@ func Default() *Config {
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, Alpha: 0.01, Keep: 400},
-		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, MaxRows: 2_000_000},
+		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
 		Models:  Models{Keep: 10},
 	}
 }
@@ -261,6 +262,8 @@ func (c *Config) Validate() error {
 		return bad("retrain.confidence", "%v, expected between 0.5 and 1", c.Retrain.Confidence)
 	case c.Retrain.Margin < 0 || c.Retrain.Margin >= 1:
 		return bad("retrain.margin", "%v, expected at least 0 and below 1", c.Retrain.Margin)
+	case c.Retrain.NewLabels < 0:
+		return bad("retrain.new_labels", "%v, expected at least 0", c.Retrain.NewLabels)
 	case c.Retrain.MinLabels < 20:
 		return bad("retrain.min_labels", "%d, expected at least 20", c.Retrain.MinLabels)
 	case c.Models.Keep < 1:

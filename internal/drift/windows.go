@@ -20,6 +20,7 @@ type spread struct {
 	meanSquare []float64
 	greatest   []float64
 	df         float64
+	windows    float64
 }
 
 // tuning holds the constants of the window rule.
@@ -29,12 +30,12 @@ type tuning struct {
 	RefMin    int     // windows that the reference must hold at least
 	Overlap   float64 // degrees of freedom of a half-overlapping window
 	IIDLevel  float64 // confidence below which rows count as independent
-	NoCurrent bool
+	Excess    float64
 	Beyond    float64
 	Single    float64
 }
 
-var tune = tuning{MinWindow: 50, Windows: 20, RefMin: 6, Overlap: 0.4, IIDLevel: 0.8, Beyond: 1.5, Single: 0.15}
+var tune = tuning{MinWindow: 50, Windows: 20, RefMin: 6, Overlap: 0.4, IIDLevel: 0.8, Beyond: 1.5, Single: 0.2, Excess: 2}
 
 // windowLength is the number of rows of the windows for samples of n and m
 // rows: as long as the current sample where the reference holds enough of
@@ -51,42 +52,50 @@ func restlessness(ref, cur []uint8, cells, tests, w int, f statistic) spread {
 	if w < 2 {
 		return s
 	}
-	windows := 0
-	z := make([]float64, tests)
-	samples := [][]uint8{ref, cur}
-	if tune.NoCurrent {
-		samples = samples[:1]
-	}
-	for _, ids := range samples {
+	for i, ids := range [][]uint8{ref, cur} {
 		halves := halfCounts(ids, cells, w/2)
 		if len(halves) < 4 {
 			continue
 		}
-		all := make([]float64, cells+1)
-		for _, h := range halves {
-			for i, c := range h {
-				all[i] += c
+		square, greatest := windowScores(halves, cells, tests, f)
+		k := float64(len(halves) - 1)
+		for t := range square {
+			if i == 1 {
+				square[t] = min(square[t], tune.Excess*max(s.meanSquare[t], 1))
+			} else {
+				s.greatest[t] = greatest[t]
 			}
+			s.meanSquare[t] += (square[t] - s.meanSquare[t]) * k / (s.windows + k)
 		}
-		in, out := make([]float64, cells+1), make([]float64, cells+1)
-		for k := 0; k+1 < len(halves); k++ {
-			for i := range in {
-				in[i] = halves[k][i] + halves[k+1][i]
-				out[i] = all[i] - in[i]
-			}
-			f(z, out, in)
-			for t, v := range z {
-				s.meanSquare[t] += v * v
-				s.greatest[t] = max(s.greatest[t], math.Abs(v))
-			}
-			windows++
-		}
-		s.df += (tune.Overlap-tune.Single*float64(w)/float64(len(cur)))*float64(len(halves)-1) - 1
-	}
-	for t := range s.meanSquare {
-		s.meanSquare[t] /= float64(max(windows, 1))
+		s.windows += k
+		s.df += (tune.Overlap-tune.Single*float64(w)/float64(len(cur)))*k - 1
 	}
 	return s
+}
+
+// windowScores are the mean square and the greatest of the scores of each pair
+// of consecutive halves against the rest of their sample.
+func windowScores(halves [][]float64, cells, tests int, f statistic) (square, greatest []float64) {
+	all := make([]float64, cells+1)
+	for _, h := range halves {
+		for i, c := range h {
+			all[i] += c
+		}
+	}
+	square, greatest = make([]float64, tests), make([]float64, tests)
+	in, out, z := make([]float64, cells+1), make([]float64, cells+1), make([]float64, tests)
+	for k := 1; k < len(halves); k++ {
+		for i := range in {
+			in[i] = halves[k-1][i] + halves[k][i]
+			out[i] = all[i] - in[i]
+		}
+		f(z, out, in)
+		for t, v := range z {
+			square[t] += v * v / float64(len(halves)-1)
+			greatest[t] = max(greatest[t], math.Abs(v))
+		}
+	}
+	return square, greatest
 }
 
 // halfCounts counts the cells in consecutive runs of h rows; a shorter rest at

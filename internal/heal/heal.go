@@ -37,6 +37,7 @@ type Policy struct {
 	Cooldown   time.Duration // no cure sooner after the last promotion
 	MinLabels  int           // labelled rows unknown to the champion, at least
 	MaxAge     time.Duration // a champion older than that is a reason; 0: never
+	NewLabels  float64       // labels unknown to the champion, as a share of what it learnt from, that are a reason; 0: never
 	Margin     float64       // gain to clear, as a share of the champion's loss
 	Confidence float64       // of the interval that must clear it, (0.5, 1)
 }
@@ -48,6 +49,7 @@ type Evidence struct {
 	Promoted time.Time // when the champion took over
 	Reasons  []string  // what drift reports said since then, in plain words
 	Labels   int       // labelled rows that the champion has not learnt from
+	Learnt   int       // rows that it has learnt from
 }
 
 // Assessment is the first half of a decision.
@@ -55,6 +57,17 @@ type Assessment struct {
 	Act     bool     `json:"act"`     // try the cures
 	Reasons []string `json:"reasons"` // to look for a cure; empty when there is none
 	Because string   `json:"because"` // one sentence for people
+}
+
+// Cooling says whether it is too soon after the last promotion to do anything,
+// which can be told before any row is read.
+func Cooling(p Policy, e Evidence) (a Assessment, cooling bool) {
+	until := e.Promoted.Add(p.Cooldown)
+	if e.Forced || !e.Now.Before(until) {
+		return Assessment{}, false
+	}
+	because := fmt.Sprintf("cooldown: the champion took over at %s, nothing is changed before %s", stamp(e.Promoted), stamp(until))
+	return Assessment{Reasons: e.Reasons, Because: because}, true
 }
 
 // Assess says whether to try cures.
@@ -66,13 +79,16 @@ func Assess(p Policy, e Evidence) Assessment {
 	if age := e.Now.Sub(e.Promoted); p.MaxAge > 0 && age > p.MaxAge {
 		reasons = append(reasons, fmt.Sprintf("the champion has served for %s, longer than %s", days(age), days(p.MaxAge)))
 	}
+	if share := float64(e.Labels) / float64(max(e.Learnt, 1)); p.NewLabels > 0 && share >= p.NewLabels {
+		reasons = append(reasons, fmt.Sprintf("%d labelled rows are new to the champion, which learnt from %d", e.Labels, e.Learnt))
+	}
 	a := Assessment{Reasons: reasons}
-	until := e.Promoted.Add(p.Cooldown)
+	if cooling, ok := Cooling(p, e); ok {
+		return cooling
+	}
 	switch {
 	case len(reasons) == 0:
-		a.Because = "no reason: no drift was found since the champion took over, and it is not too old"
-	case !e.Forced && e.Now.Before(until):
-		a.Because = fmt.Sprintf("cooldown: the champion took over at %s, nothing is changed before %s", stamp(e.Promoted), stamp(until))
+		a.Because = "no reason: no drift was found since the champion took over, it is not too old, and little is new to it"
 	case e.Labels < p.MinLabels:
 		a.Because = fmt.Sprintf("%d labelled rows are newer than what the champion learnt from, %d are needed to judge a cure: waiting for actuals", e.Labels, p.MinLabels)
 	default:

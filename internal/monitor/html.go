@@ -14,9 +14,19 @@ import (
 var pageSource string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"short": func(n Number) string { return short(float64(n)) }, "percent": func(n Number) string { return percent(float64(n)) },
+	"short": known(short), "percent": known(percent),
 	"prob": func(n Number) string { return probability(float64(n)) }, "thousands": thousands, "chart": chart,
 }).Parse(pageSource))
+
+// known formats a number, – when there is none.
+func known(format func(float64) string) func(Number) string {
+	return func(n Number) string {
+		if math.IsNaN(float64(n)) {
+			return "–"
+		}
+		return format(float64(n))
+	}
+}
 
 // HTML writes the report as one page that needs nothing else: no script, no
 // style sheet, no font from elsewhere.

@@ -66,8 +66,8 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		Format: incidentFormat, At: o.Now.UTC(), Champion: champion.Manifest.Version, Action: heal.None,
 		Learned: champion.Manifest.Lineage.To, Policy: o.Policy,
 	}
-	evidence := heal.Evidence{Now: o.Now, Forced: o.Force, Promoted: promoted, Reasons: o.Reasons, Labels: 1 << 60}
-	if a := heal.Assess(o.Policy, evidence); !a.Act { // before anything is read
+	evidence := heal.Evidence{Now: o.Now, Forced: o.Force, Promoted: promoted, Reasons: o.Reasons, Learnt: champion.Manifest.Lineage.Rows}
+	if a, cooling := heal.Cooling(o.Policy, evidence); cooling {
 		in.note(a)
 		in.identify()
 		return in, nil

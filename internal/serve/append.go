@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendFloat appends the shortest JSON number that reads back as the finite
-// v, in the form that encoding/json chooses.
+// appendFloat appends the shortest decimal that reads back as the finite v,
+// with an exponent where encoding/json writes one.
 func appendFloat(b []byte, v float64) []byte {
 	form := byte('f')
 	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {

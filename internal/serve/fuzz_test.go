@@ -167,6 +167,9 @@ func TestSyntax(t *testing.T) {
 		`{"note":"\ud800"}`:              "half a surrogate pair",
 		`{"note":"\ud800\u0041"}`:        "half a surrogate pair",
 		`{"note":"\udc00"}`:              "half a surrogate pair",
+		`{"note":"\ud800\ud800"}`:        "half a surrogate pair",
+		`{"note":"\udc00\udc00"}`:        "half a surrogate pair",
+		`{"note":"\ud800\ue000"}`:        "half a surrogate pair",
 		`{"note":"\u12g4"}`:              "four hexadecimal digits",
 		`{"note":"a`:                     "the body ends where '\"' at the end of a string was expected",
 		`{"extra":[NaN]}`:                "NaN and Infinity are not JSON",
@@ -195,6 +198,7 @@ func FuzzAppend(f *testing.F) {
 	f.Add("a\"\\\n\x00é\xff", 1.5)
 	f.Add("</script>\u2028", 1e21)
 	f.Add("", 1e-7)
+	f.Add("-0.5e+10", 5e-324)
 	f.Fuzz(func(t *testing.T, s string, v float64) {
 		var back string
 		if err := json.Unmarshal(appendString(nil, s), &back); err != nil || back != strings.ToValidUTF8(s, "\ufffd") && utf8.ValidString(s) {
@@ -206,6 +210,9 @@ func FuzzAppend(f *testing.F) {
 		var w float64
 		if err := json.Unmarshal(appendFloat(nil, v), &w); err != nil || math.Float64bits(v) != math.Float64bits(w) {
 			t.Fatalf("%v became %s: %v", v, appendFloat(nil, v), err)
+		}
+		if plain, err := json.Marshal(v); err != nil || len(appendFloat(nil, v)) > len(plain)+1 {
+			t.Fatalf("%v became %s, encoding/json writes %s", v, appendFloat(nil, v), plain)
 		}
 		if got, want := isNumber(s), json.Valid([]byte(s)) && strings.TrimSpace(s) == s && json.Unmarshal([]byte(s), new(json.Number)) == nil && s[0] != '"' && s != "null"; got != want {
 			t.Fatalf("isNumber(%q) is %v", s, got)

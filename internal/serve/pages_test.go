@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,9 @@ func TestOpenAPI(t *testing.T) {
 		}
 		if a := r.send("POST", "/predict", string(example)); a.Code != 200 {
 			t.Errorf("%s: the example %s is answered %s", name, example, a.Body)
+		}
+		if got := fmt.Sprint(schemas["Row"].(map[string]any)["required"]); got != "[date category region price stock promo]" {
+			t.Errorf("%s: required are %s", name, got)
 		}
 		properties := schemas["Row"].(map[string]any)["properties"].(map[string]any)
 		for _, c := range r.holder.live.Load().model.Template.Columns {

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -89,6 +91,18 @@ func TestRefusals(t *testing.T) {
 	}
 	if w := r.send("HEAD", "/health", ""); w.Code != 200 {
 		t.Errorf("HEAD: %d", w.Code)
+	}
+}
+
+// TestLargeBodyIsNotRead announces its length, so that reading is not needed.
+func TestLargeBodyIsNotRead(t *testing.T) {
+	r := newRig(t, nil)
+	req := httptest.NewRequest("POST", "/predict", iotest.ErrReader(errors.New("was read")))
+	req.ContentLength = 2 << 20
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, req)
+	if p := problemOf(t, w); p.Status != 413 {
+		t.Errorf("%s", w.Body)
 	}
 }
 

@@ -24,7 +24,7 @@ func decodeAny(b []byte) (*Table, error) {
 // columns agree in length, or an *Error, at the cost of bounded memory.
 func survive(t testing.TB, b []byte, decode func([]byte) (*Table, error)) (ok bool) {
 	t.Helper()
-	const most = 512 << 20
+	const most = 256 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	got, err := decode(b)
@@ -76,7 +76,7 @@ func samples(t testing.TB) map[string][]byte {
 
 func TestTruncated(t *testing.T) {
 	for name, b := range samples(t) {
-		step := max(len(b)/150, 1)
+		step := max(len(b)/50, 1)
 		for n := 4; n < len(b); n += step {
 			if survive(t, b[:n:n], decodeAny) {
 				t.Errorf("%s: %d of %d bytes read as a table", name, n, len(b))
@@ -93,7 +93,7 @@ func TestTruncated(t *testing.T) {
 func TestFlippedBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, b := range samples(t) {
-		for range 150 {
+		for range 40 {
 			bad := bytes.Clone(b)
 			for range 1 + rng.IntN(3) {
 				// The ends hold the metadata, where damage does most.
@@ -112,14 +112,14 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // TestEveryMetadataByte sets each byte of the metadata of small files to
-// values that make lengths great or negative.
+// two values that make lengths great or negative.
 func TestEveryMetadataByte(t *testing.T) {
 	files := samples(t)
 	for _, name := range []string{"own.parquet", "own.arrow", "holes-view.arrow", "holes-int96.parquet"} {
 		b := files[name]
-		for _, span := range [][2]int{{0, min(1200, len(b))}, {max(len(b)-1500, 0), len(b)}} {
+		for _, span := range [][2]int{{0, min(700, len(b))}, {max(len(b)-900, 0), len(b)}} {
 			for at := span[0]; at < span[1]; at++ {
-				for _, v := range []byte{0x00, 0x7f, 0xff, b[at] ^ 0x80} {
+				for _, v := range []byte{0xff, b[at] ^ 0x80} {
 					bad := bytes.Clone(b)
 					bad[at] = v
 					survive(t, bad, decodeAny)

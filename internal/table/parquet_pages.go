@@ -23,7 +23,7 @@ const (
 	// (deflate's own limit), and unpackFreely the size up to which it is not
 	// asked for.
 	maxRatio     = 1032
-	unpackFreely = 64 << 20
+	unpackFreely = 16 << 20
 	// byteStreamSplit is the encoding that Arrow has no name for.
 	byteStreamSplit = 9
 )
