@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,6 +46,9 @@ func (a *app) job(name string, run func() error) (err error) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := a.sweep(name); err != nil {
+		return err
+	}
 	s := a.jobState(name)
 	s.Format, s.Start = 1, a.now().UTC()
 	err = run()
@@ -59,4 +63,21 @@ func (a *app) job(name string, run func() error) (err error) {
 		return errors.Join(err, merr)
 	}
 	return errors.Join(err, durable.WriteFile(a.jobPath(name), append(b, '\n')))
+}
+
+// sweep removes what a killed run of the job left half-written where it writes.
+func (a *app) sweep(job string) error {
+	dirs := []string{a.state()}
+	switch job {
+	case "drift":
+		dirs = append(dirs, a.reports())
+	case "retrain":
+		dirs = append(dirs, a.incidents())
+	}
+	for _, dir := range dirs {
+		if _, err := durable.SweepTemp(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }

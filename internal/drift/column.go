@@ -45,20 +45,23 @@ const (
 	gridParts     = 64  // of the tests
 	distanceParts = 10  // of the distances, as is the custom
 	maxLevels     = 250 // with a cell of their own; rarer ones share one
-	unseenFloor   = 0.002
+
+	// unseenFloor is the least share of unseen levels that is tested.
+	unseenFloor = 0.002
 )
 
 // Numbers compares two samples of numbers in the order of time; NaN is
 // missing.
 func Numbers(ref, cur []float64) *Comparison {
-	a, missA := Sorted(ref)
-	b, missB := Sorted(cur)
-	return SortedNumbers(ref, cur, a, b, missA, missB)
+	a, _ := Sorted(ref)
+	b, _ := Sorted(cur)
+	return SortedNumbers(ref, cur, a, b)
 }
 
-// SortedNumbers is [Numbers] for a caller that has the [Sorted] values.
-func SortedNumbers(ref, cur, a, b []float64, missA, missB int) *Comparison {
-	c := newComparison(len(ref), len(cur), missA, missB)
+// SortedNumbers is [Numbers] for a caller that has the [Sorted] values a of
+// ref and b of cur.
+func SortedNumbers(ref, cur, a, b []float64) *Comparison {
+	c := newComparison(len(ref), len(cur), len(ref)-len(a), len(cur)-len(b))
 	if len(a) > 0 && len(b) > 0 {
 		g := NewGrid(a, distanceParts)
 		c.distances(g.Counts(a), g.Counts(b))
@@ -101,12 +104,14 @@ func Levels(ref, cur []int32, levels int) *Comparison {
 	}
 	singles, known := 0.0, 0.0
 	for i, n := range a {
-		if n == 0 {
+		switch n {
+		case 0:
 			c.Unseen += int(b[i])
-		} else if n == 1 {
+			continue
+		case 1:
 			singles++
 		}
-		known += min(n, 1)
+		known++
 	}
 	cell, cells := levelCells(a, b)
 	l := levelTest{}
@@ -186,7 +191,7 @@ func (c *Comparison) test(ref, cur []uint8, cells int, names []string, f statist
 	}
 	z := make([]float64, len(names))
 	f(z, countCells(ref, cells), countCells(cur, cells))
-	own := restlessness(ref, cur, cells, len(names), windowLength(len(ref), len(cur)), f)
+	own := observe(ref, cur, cells, len(names), f)
 	independent := own.independent()
 	for t, name := range names {
 		p, inflation := own.p(t, z[t], independent)

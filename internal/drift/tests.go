@@ -72,9 +72,9 @@ func ChiSquareP(x2 float64, df int) float64 {
 // RateZ compares a rows of n with b rows of m: how many standard errors the
 // second share lies above the first, after the arcsine transform, which keeps
 // the variance alike for rare and common events, with Anscombe's 3/8 (1948). It
-// is 0 when a sample is empty.
+// is 0 when a sample is empty or neither has an event.
 func RateZ(a, n, b, m float64) float64 {
-	if n == 0 || m == 0 {
+	if n == 0 || m == 0 || a+b == 0 {
 		return 0
 	}
 	return 2 * (angle(b, m) - angle(a, n)) / math.Sqrt(1/n+1/m)

@@ -41,9 +41,9 @@ func (j *job) numbers() {
 	if stray > 0 {
 		j.fault(typeFault(stray, j.cur.Len()))
 	}
-	a, missA := drift.Sorted(ref)
-	b, missB := drift.Sorted(cur)
-	c.setComparison(drift.SortedNumbers(ref, cur, a, b, missA, missB))
+	a, _ := drift.Sorted(ref)
+	b, _ := drift.Sorted(cur)
+	c.setComparison(drift.SortedNumbers(ref, cur, a, b))
 	meanA, stdA := drift.Moments(a)
 	meanB, stdB := drift.Moments(b)
 	c.Mean = &Pair{Number(meanA), Number(meanB)}

@@ -16,20 +16,27 @@ type factor struct {
 
 // factors are the slips looked for, each also the other way round.
 var factors = []factor{
-	{10, "a digit"}, {100, "per cent or cents"}, {1000, "thousands"}, {1e4, ""}, {1e6, "millions"},
-	{2.54, "inches and centimetres"}, {0.3048, "feet and metres"}, {1.609344, "miles and kilometres"},
-	{0.45359237, "pounds and kilograms"}, {28.349523125, "ounces and grams"}, {3.785411784, "gallons and litres"},
+	{10, "a decimal place"}, {100, "per cent, or cents"}, {1000, "thousands"}, {1e4, ""}, {1e6, "millions"},
+	{2.54, "inches and centimetres"}, {1 / 0.3048, "feet and metres"}, {1.609344, "miles and kilometres"},
+	{1 / 0.45359237, "pounds and kilograms"}, {28.349523125, "ounces and grams"}, {3.785411784, "gallons and litres"},
 	{4.184, "calories and joules"}, {24, "days and hours"}, {60, "minutes and seconds"}, {3600, "hours and seconds"},
-	{1024, "a binary prefix"}, {180 / math.Pi, "radians and degrees"}, {3.6, "m/s and km/h"}, {-1, "the sign"},
+	{1024, "a binary prefix"}, {180 / math.Pi, "degrees and radians"}, {3.6, "m/s and km/h"}, {-1, "the sign"},
 }
 
 const (
-	frozenRows  = 50   // current rows from which a constant is suspicious
-	frozenShare = 0.9  // of one value in the reference, above which it is not
-	unitFit     = 0.15 // KS of the values scaled back, at most
-	unitGain    = 0.4  // of the KS as they stand, at most
-	renameShare = 0.02 // least share of a renamed level
-	goneShare   = 0.02 // of its old share that may remain
+	frozenRows  = 50  // current rows from which a constant is suspicious
+	frozenShare = 0.9 // of one value in the reference, above which it is not
+
+	unitMoved = 0.2 // least KS of the values as they stand
+	unitGain  = 0.4 // greatest KS of the values scaled back, as a share of that
+	// A factor below unitSure may be growth. It counts only when the decimal
+	// places of the values speak for it and the fit is close.
+	unitSure  = 8
+	unitClose = 0.1
+
+	renameShare = 0.005 // least share of a renamed level
+	renameRows  = 15    // and least number of rows expected of it
+	goneShare   = 0.02  // of its old share that may remain
 )
 
 func typeFault(stray, rows int) Fault {
@@ -73,30 +80,91 @@ func mode(sorted []float64) float64 {
 // unit looks for one factor that, taken back, makes the current values fit the
 // reference where they did not before.
 func (j *job) unit(a, b []float64) {
-	d := drift.KS(a, b)
-	if d < 0.2 || mode(a) == 1 {
+	a, b = thinned(a), thinned(b)
+	d := near(a, b, 1, 0)
+	if d < unitMoved || a[0] == a[len(a)-1] {
 		return
 	}
 	best, fit := factor{}, math.Inf(1)
 	for _, f := range factors {
 		for _, by := range []float64{f.by, 1 / f.by} {
-			if k := drift.KS(a, scaled(b, 1/by)); k < fit {
+			if k := near(a, b, by, 0); k < fit {
 				best, fit = factor{by, f.what}, k
 			}
 		}
 	}
-	if k := drift.KS(a, affine(b, 5.0/9, -160.0/9)); k < fit && k <= min(unitFit, unitGain*d) {
+	if k := near(a, b, 1.8, 32); k < fit && k <= min(unitClose, unitGain*d) {
 		j.fault(Fault{Kind: "unit", Detail: "the values look like degrees Fahrenheit where the reference has degrees Celsius"})
 		return
 	}
-	if fit > min(unitFit, unitGain*d) || !plausible(a, b, best.by) {
+	if fit > unitGain*d || !plausible(a, b, best.by) {
+		return
+	}
+	if size := math.Abs(math.Log(math.Abs(best.by))); best.by > 0 && size < math.Log(unitSure) && (fit > unitClose || !converted(a, b, best.by)) {
 		return
 	}
 	what := ""
 	if best.what != "" {
 		what = " (" + best.what + "?)"
 	}
-	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s", short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s",
+		short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+}
+
+// near is the KS of a with (b−add)/by, both rounded to single precision, so
+// that a value multiplied and divided again is the same.
+func near(a, b []float64, by, add float64) float64 {
+	x, y := make([]float64, len(a)), make([]float64, len(b))
+	for i, v := range a {
+		x[i] = float64(float32(v))
+	}
+	for i, v := range b {
+		y[i] = float64(float32((v - add) / by))
+	}
+	if by < 0 {
+		slices.Reverse(y)
+	}
+	return drift.KS(x, y)
+}
+
+// converted reports whether the values of a have few decimal places, and those
+// of b have them only after the factor is taken back.
+func converted(a, b []float64, by float64) bool {
+	for unit := 1.0; unit <= 1000; unit *= 10 {
+		if onLattice(a, unit) < 0.99 {
+			continue
+		}
+		back := make([]float64, len(b))
+		for i, v := range b {
+			back[i] = v / by
+		}
+		return onLattice(b, unit) < 0.9 && onLattice(back, unit) >= 0.9
+	}
+	return false
+}
+
+// onLattice is the share of values that are whole in units of 1/unit.
+func onLattice(v []float64, unit float64) float64 {
+	n := 0
+	for _, x := range v {
+		if x *= unit; math.Abs(x-math.Round(x)) < 1e-6*max(1, math.Abs(x)) {
+			n++
+		}
+	}
+	return float64(n) / float64(len(v))
+}
+
+// thinned takes enough of a sorted sample for a rough fit.
+func thinned(sorted []float64) []float64 {
+	stride := max(1, len(sorted)/10_000)
+	if stride == 1 {
+		return sorted
+	}
+	out := make([]float64, 0, len(sorted)/stride+1)
+	for i := 0; i < len(sorted); i += stride {
+		out = append(out, sorted[i])
+	}
+	return out
 }
 
 // plausible reports whether the median or, where that is 0, a higher quantile
@@ -115,20 +183,6 @@ func plausible(a, b []float64, by float64) bool {
 	return false
 }
 
-func scaled(sorted []float64, by float64) []float64 { return affine(sorted, by, 0) }
-
-func affine(sorted []float64, by, add float64) []float64 {
-	stride := max(1, len(sorted)/20000) // enough for a rough fit
-	out := make([]float64, 0, len(sorted)/stride+1)
-	for i := 0; i < len(sorted); i += stride {
-		out = append(out, sorted[i]*by+add)
-	}
-	if by < 0 {
-		slices.Reverse(out)
-	}
-	return out
-}
-
 // levelFaults looks for faults in the column's levels, given the number of
 // rows that have one.
 func (j *job) levelFaults(then, now float64) {
@@ -144,9 +198,9 @@ func (j *job) levelFaults(then, now float64) {
 	for _, l := range j.column.Levels {
 		most = max(most, float64(l.Then))
 		switch {
-		case l.Unseen && l.Now >= renameShare:
+		case l.Unseen && float64(l.Now) >= renameShare:
 			fresh = append(fresh, l)
-		case l.Then >= renameShare && l.Now <= goneShare*l.Then:
+		case l.Then >= renameShare && float64(l.Then)*now >= renameRows && l.Now <= goneShare*l.Then:
 			gone = append(gone, l)
 		}
 		if l.Now == 1 && now >= frozenRows && most < frozenShare {
@@ -184,6 +238,6 @@ func (j *job) renamed(gone, fresh []LevelPair, then, now float64) {
 			continue
 		}
 		fresh = slices.Delete(fresh, best, best+1)
-		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and %q (%s now) is new: renamed?", old.Level, percent(float64(old.Then)), l.Level, percent(float64(l.Now)))})
+		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", old.Level, percent(float64(old.Then)), l.Level, percent(float64(l.Now)))})
 	}
 }

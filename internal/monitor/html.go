@@ -16,6 +16,7 @@ var pageSource string
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"short": known(short), "percent": known(percent),
 	"prob": func(n Number) string { return probability(float64(n)) }, "thousands": thousands, "chart": chart,
+	"some": func(n Number) bool { return n > 0 }, // false for NaN
 }).Parse(pageSource))
 
 // known formats a number, – when there is none.
@@ -31,18 +32,18 @@ func known(format func(float64) string) func(Number) string {
 // HTML writes the report as one page that needs nothing else: no script, no
 // style sheet, no font from elsewhere.
 func (r *Report) HTML(w io.Writer) error {
-	type card struct {
+	type row struct {
 		Name, Role string
 		*Column
 	}
-	var cards []card
+	var rows []row
 	for _, name := range r.PredictionOrder {
-		cards = append(cards, card{name, "prediction", r.Prediction[name]})
+		rows = append(rows, row{name, "prediction", r.Prediction[name]})
 	}
 	for _, name := range r.Order {
-		cards = append(cards, card{name, "input", r.Columns[name]})
+		rows = append(rows, row{name, "input", r.Columns[name]})
 	}
-	slices.SortStableFunc(cards, func(a, b card) int {
+	slices.SortStableFunc(rows, func(a, b row) int {
 		switch {
 		case a.Drift == b.Drift:
 			return 0
@@ -53,8 +54,8 @@ func (r *Report) HTML(w io.Writer) error {
 	})
 	if err := page.Execute(w, struct {
 		*Report
-		Cards []card
-	}{r, cards}); err != nil {
+		Shown []row
+	}{r, rows}); err != nil {
 		return fmt.Errorf("write report page: %w", err)
 	}
 	return nil
@@ -62,15 +63,15 @@ func (r *Report) HTML(w io.Writer) error {
 
 // The size of a chart in its own units.
 const (
-	chartWidth, chartHeight = 300.0, 90.0
-	mostLevels              = 10
+	chartWidth, chartHeight = 240.0, 50.0
+	mostLevels              = 8
 )
 
 // chart draws a column's distribution then and now: a histogram as two
 // outlines, levels as pairs of bars.
 func chart(c *Column) template.HTML {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="distribution then and now">`, chartWidth, chartHeight+14)
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="distribution then and now">`, chartWidth, chartHeight+12)
 	switch {
 	case c.Histogram != nil && len(c.Histogram.Edges) > 1:
 		outlines(&b, c.Histogram)
@@ -100,7 +101,7 @@ func outlines(b *strings.Builder, h *Histogram) {
 	}
 	first, last := h.Edges[0], h.Edges[len(h.Edges)-1]
 	fmt.Fprintf(b, `<text x="0" y="%g">%s</text><text x="%g" y="%g" text-anchor="end">%s</text>`,
-		chartHeight+12, short(float64(first)), chartWidth, chartHeight+12, short(float64(last)))
+		chartHeight+10, short(float64(first)), chartWidth, chartHeight+10, short(float64(last)))
 }
 
 func pairs(b *strings.Builder, ls []LevelPair) {
@@ -123,7 +124,7 @@ func pairs(b *strings.Builder, ls []LevelPair) {
 			fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s</title></rect>`,
 				class, (float64(i)+0.1+0.4*float64(k))*step, chartHeight-height, 0.38*step, height, template.HTMLEscapeString(l.Level), percent(v))
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, (float64(i)+0.5)*step, chartHeight+12, template.HTMLEscapeString(cut(l.Level, int(step/6))))
+		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, (float64(i)+0.5)*step, chartHeight+10, template.HTMLEscapeString(cut(l.Level, int(step/6))))
 	}
 }
 

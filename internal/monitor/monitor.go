@@ -241,7 +241,8 @@ func (r *Report) judge(jobs []*job, o Options) {
 	for i, j := range jobs {
 		c := j.column
 		c.Threshold = Number(limits[i])
-		c.Drift = r.EnoughRows && p[i] <= limits[i] && float64(c.Effect) >= o.MinEffect
+		dead := c.Missing.Now == 1 && c.Missing.Then < 0.5 // however often it paused before
+		c.Drift = r.EnoughRows && (dead || p[i] <= limits[i] && float64(c.Effect) >= o.MinEffect)
 		if c.Drift {
 			c.Reason = c.reason()
 		}
@@ -252,7 +253,7 @@ func (r *Report) judge(jobs []*job, o Options) {
 		}
 		r.Columns[j.name] = c
 		r.Order = append(r.Order, j.name)
-		if r.EnoughRows {
+		if c.Drift { // what a column has always done is no fault
 			r.Faults = append(r.Faults, j.faults...)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/healml/healml/internal/drift"
@@ -72,6 +73,19 @@ type Report struct {
 type Window struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+}
+
+// String is "from … to …", with dates alone where both are midnight; empty when
+// the window is not known.
+func (w Window) String() string {
+	if w.From == "" {
+		return ""
+	}
+	const midnight = "T00:00:00Z"
+	if from, to := strings.TrimSuffix(w.From, midnight), strings.TrimSuffix(w.To, midnight); from != w.From && to != w.To {
+		return "from " + from + " to " + to
+	}
+	return "from " + w.From + " to " + w.To
 }
 
 // Settings are the options that led to the verdict.

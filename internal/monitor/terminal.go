@@ -26,8 +26,8 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 		return err
 	}
 	fmt.Fprintf(w, "%s rows", thousands(r.Rows))
-	if r.Window.From != "" {
-		fmt.Fprintf(w, " from %s to %s", r.Window.From, r.Window.To)
+	if span := r.Window.String(); span != "" {
+		fmt.Fprint(w, " "+span)
 	}
 	fmt.Fprintf(w, " against %s of the reference", thousands(r.ReferenceRows))
 	if r.ModelVersion != "" {

@@ -87,6 +87,9 @@ func (p *Performance) String() string {
 
 // reason says what changed most in a drifted column.
 func (c *Column) reason() string {
+	if c.Missing.Now == 1 {
+		return "every value is missing"
+	}
 	switch c.strongest() {
 	case "missing":
 		return fmt.Sprintf("missing values went from %s to %s", percent(float64(c.Missing.Then)), percent(float64(c.Missing.Now)))
@@ -103,20 +106,28 @@ func (c *Column) reason() string {
 	return c.numberReason()
 }
 
+// numberReason names the first of: a constant, the middle, the spread, one
+// value, the mean.
 func (c *Column) numberReason() string {
-	median := Quantile{}
-	for _, q := range c.Quantiles {
-		if q.Q == 0.5 {
-			median = q
+	q := func(at float64) Quantile {
+		for _, q := range c.Quantiles {
+			if q.Q == at {
+				return q
+			}
 		}
+		return Quantile{}
 	}
+	median, box := q(0.5), float64(q(0.75).Then-q(0.25).Then)
+	moved := math.Abs(float64(median.Now - median.Then))
 	switch {
-	case c.strongest() == "spread" && c.Std != nil:
-		return fmt.Sprintf("the spread changed: standard deviation %s, was %s", short(float64(c.Std.Now)), short(float64(c.Std.Then)))
+	case c.Std.Now == 0:
+		return fmt.Sprintf("every value is %s; the mean was %s", short(float64(median.Now)), short(float64(c.Mean.Then)))
+	case moved > 0 && (moved > box/4 || c.strongest() == "location"):
+		return fmt.Sprintf("the median went from %s to %s", short(float64(median.Then)), short(float64(median.Now)))
+	case c.strongest() == "spread":
+		return fmt.Sprintf("the standard deviation went from %s to %s", short(float64(c.Std.Then)), short(float64(c.Std.Now)))
 	case c.strongest() == "spike":
 		return "some values are far more or less frequent than they were"
-	case median.Then != median.Now:
-		return fmt.Sprintf("the median went from %s to %s", short(float64(median.Then)), short(float64(median.Now)))
 	}
 	return fmt.Sprintf("the mean went from %s to %s", short(float64(c.Mean.Then)), short(float64(c.Mean.Now)))
 }
@@ -153,8 +164,11 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// short writes a number with four digits.
+// short writes a number with four digits, – for none.
 func short(v float64) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
 	if a := math.Abs(v); a >= 1e4 && a < 1e15 {
 		return thousands(int(math.Round(v)))
 	}
@@ -166,7 +180,9 @@ func percent(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"
-	case v != 0 && math.Abs(v) < 0.001:
+	case v == 0:
+		return "0 %"
+	case math.Abs(v) < 0.001:
 		return strconv.FormatFloat(100*v, 'g', 2, 64) + " %"
 	}
 	return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"

@@ -249,7 +249,7 @@ func (r *Registry) pinned(keep int) (map[string]bool, error) {
 }
 
 // remove takes a version out of sight in one step and then deletes it. What a
-// crash leaves is a temporary directory that the next Publish sweeps.
+// crash leaves is a temporary directory that the next change sweeps.
 func (r *Registry) remove(version string) error {
 	tmp, err := r.disk.TempDir(r.dir)
 	if err != nil {

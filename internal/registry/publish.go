@@ -30,9 +30,6 @@ func (r *Registry) Publish(b *Bundle) (version string, err error) {
 		return "", fmt.Errorf("publish: %w", err)
 	}
 	err = r.locked(func() error {
-		if _, err := r.disk.SweepTemp(r.dir); err != nil {
-			return err
-		}
 		n, err := r.nextNumber()
 		if err != nil {
 			return err
@@ -177,7 +174,7 @@ func (r *Registry) write(version string, files map[string][]byte) error {
 		err = r.disk.PublishDir(tmp, r.Path(version))
 	}
 	if err != nil {
-		// What a failing disk keeps of it is swept by the next Publish.
+		// What a failing disk keeps of it is swept by the next change.
 		_ = r.disk.RemoveAll(tmp)
 	}
 	return err

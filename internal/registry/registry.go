@@ -147,10 +147,24 @@ func (r *Registry) locked(change func() error) error {
 		l, err := durable.Lock(filepath.Join(r.dir, lockFile))
 		switch {
 		case err == nil:
-			return errors.Join(change(), l.Unlock())
+			err := r.sweep()
+			if err == nil {
+				err = change()
+			}
+			return errors.Join(err, l.Unlock())
 		case !errors.Is(err, durable.ErrLocked) || try >= r.tries:
 			return fmt.Errorf("lock registry: %w", err)
 		}
 		time.Sleep(lockPause)
 	}
+}
+
+// sweep removes what killed processes left half-written. The lock is held.
+func (r *Registry) sweep() error {
+	for _, dir := range []string{r.dir, filepath.Join(r.dir, historyDir)} {
+		if _, err := r.disk.SweepTemp(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }

@@ -7,8 +7,9 @@ import (
 	"os"
 	"testing"
 
-	"github.com/healml/healml/internal/schema"
 	"pgregory.net/rapid"
+
+	"github.com/healml/healml/internal/schema"
 )
 
 type golden struct {

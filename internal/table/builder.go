@@ -39,8 +39,9 @@ type builder struct {
 	scratch [20]byte // the digits of a whole number
 }
 
-// newBuilders makes the builders for the rows in [lo, hi) and reserves room
-// for as many values as their first rows let expect.
+// newBuilders makes the builders for the rows in [lo, hi). They begin with
+// the types that the first row's values fit and have room for as many values
+// as the first rows let expect.
 func (f *csvFile) newBuilders(plan []readPlan, lo, hi int) []builder {
 	const sample = 16 << 10
 	rows := 16
@@ -48,9 +49,19 @@ func (f *csvFile) newBuilders(plan []readPlan, lo, hi int) []builder {
 		lines := max(bytes.Count(head, []byte("\n")), bytes.Count(head, []byte("\r")), 1)
 		rows += int(1.05 * float64(hi-lo) * float64(lines) / float64(len(head)))
 	}
+	first := f.scan(lo, hi)
+	more := first.skipBlank()
 	cols := make([]builder, len(plan))
 	for i, p := range plan {
-		cols[i] = builder{readPlan: p, name: f.names[i], typ: p.start}
+		c := builder{readPlan: p, name: f.names[i], typ: p.start}
+		if more {
+			b, _, err := first.field()
+			if more = err == nil && first.next(); err == nil && p.read {
+				c.reserve(0)
+				c.add(b)
+			}
+		}
+		cols[i] = builder{readPlan: p, name: c.name, typ: c.typ}
 		if p.read {
 			cols[i].reserve(rows)
 		}

@@ -218,9 +218,12 @@ func (f *csvFile) readHeader() error {
 	}
 	start := s.pos
 	for {
-		b, _, err := s.field()
+		b, quoted, err := s.field()
 		if err != nil {
 			return f.locate(err)
+		}
+		if !quoted {
+			b = trim(b)
 		}
 		f.names = append(f.names, string(b))
 		if !s.next() {

@@ -67,6 +67,7 @@ func TestReadCSV(t *testing.T) {
 		{"none is a level", "a\nNone\nna\n", "a:string\nNone\nna"},
 		{"-200 is a number", "a\n-200\n1\n", "a:number\n-200\n1"},
 		{"blanks", "a,b,c\n 1 , x ,\t2020-01-02 \n  ,y,NA\n", "a:number|b:string|c:time\n1| x |2020-01-02\n∅|y|∅"},
+		{"blanks in the header", " a ,\tb,\" c \"\n1,2,3\n", "a:number|b:number| c :number\n1|2|3"},
 		{"numbers", "a\n+1.5\n.5\n2.\n1e3\n-1E-2\ninf\n-Infinity\n", "a:number\n1.5\n0.5\n2\n1000\n-0.01\ninf\n-inf"},
 		{"no numbers", "a,b,c,d,e\n0x1F,1_000,1e,-,.\n", "a:string|b:string|c:string|d:string|e:string\n0x1F|1_000|1e|-|."},
 		{"number then text", "a,b\n1,1\n2,2\nx,3\n", "a:string|b:number\n1|1\n2|2\nx|3"},

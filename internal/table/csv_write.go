@@ -1,9 +1,9 @@
 package table
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // WriteCSV writes t by RFC 4180 with commas and LF line ends: a header, then a
@@ -51,14 +51,13 @@ func WriteCSV(w io.Writer, t *Table) error {
 }
 
 // appendQuoted appends s, in quotes if it holds a byte that could end or open
-// a field for any of the delimiters that are read.
+// a field for any of the delimiters that are read, or if blanks surround it.
 func appendQuoted(b []byte, s string) []byte {
-	start := len(b)
-	b = append(b, s...)
-	if !bytes.ContainsAny(b[start:], "\",;\t|\r\n") {
-		return b
+	bare := s == "" || s[0] != ' ' && s[len(s)-1] != ' '
+	if bare && !strings.ContainsAny(s, "\",;\t|\r\n") {
+		return append(b, s...)
 	}
-	b = append(b[:start], '"')
+	b = append(b, '"')
 	for i := range len(s) {
 		if s[i] == '"' {
 			b = append(b, '"')

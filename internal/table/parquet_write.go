@@ -34,7 +34,7 @@ func EncodeParquet(t *Table) ([]byte, error) {
 			return nil, fmt.Errorf("encode parquet: column %q: %w", c.Name, err)
 		}
 		nodes[i] = node
-		props = append(props, parquet.WithDictionaryFor(node.Path(), repeats(c)))
+		props = append(props, parquet.WithDictionaryPath(parquet.ColumnPath{c.Name}, repeats(c)))
 	}
 	root, err := schema.NewGroupNode("schema", parquet.Repetitions.Required, nodes, -1)
 	if err != nil {

@@ -1,0 +1,171 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/healml/healml/internal/table"
+)
+
+// changed is a report with every kind of finding.
+func changed(t *testing.T) *Report {
+	t.Helper()
+	cur := with(stream(2, 2000), "price", func(i int, v float64) float64 {
+		if i%10 == 0 {
+			return math.NaN()
+		}
+		return v * 100
+	})
+	cur = levelsOf(cur, "region", func(s string) string { return strings.Replace(s, "East", "<script>alert(1)</script>", 1) })
+	return compare(t, stream(1, 5000), cur, func(in *Input) { in.ModelVersion = "v0001-0badcafe"; in.Predictions = []string{"temp"} })
+}
+
+func TestFilesRoundTrip(t *testing.T) {
+	dir := t.TempDir()
+	r := changed(t)
+	path, err := WriteReport(dir, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path != filepath.Join(dir, r.ReportID) {
+		t.Errorf("path %q", path)
+	}
+	if again, err := WriteReport(dir, r); err != nil || again != path {
+		t.Errorf("written twice: %v", err)
+	}
+	got, err := ReadReport(dir, r.ReportID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Verdict != r.Verdict || got.ReportID != r.ReportID || !got.Columns["price"].Drift || len(got.Faults) != len(r.Faults) || got.Columns["price"].Levels != nil {
+		t.Errorf("read back: %+v", got)
+	}
+	if !math.IsNaN(float64(got.Columns["price"].ChiSquare)) || math.IsNaN(float64(got.Columns["price"].KS)) {
+		t.Error("null is not NaN")
+	}
+	ids, err := ListReports(dir)
+	if err != nil || len(ids) != 1 || ids[0] != r.ReportID {
+		t.Errorf("list %v, %v", ids, err)
+	}
+	tbl, err := table.Read(filepath.Join(path, "report.parquet"), table.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for i := range tbl.NumRows() {
+		if tbl.Column("column").Text(i) == "price" && tbl.Column("statistic").Text(i) == "psi" {
+			found = true
+			if v := tbl.Column("value").Floats[i]; v != float64(r.Columns["price"].PSI) || tbl.Column("drift").Floats[i] != 1 {
+				t.Errorf("psi %v", v)
+			}
+		}
+	}
+	if !found {
+		t.Error("no psi of price")
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if ids, err := ListReports(filepath.Join(dir, "none")); err != nil || len(ids) != 0 {
+		t.Errorf("no folder: %v, %v", ids, err)
+	}
+	for _, id := range []string{"r20260301t120000z-00000000", "../secrets", ""} {
+		if _, err := ReadReport(dir, id); !errors.Is(err, ErrNoReport) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	id := "r20260301t120000z-00000000"
+	for _, content := range []string{"", "{", `{"format":2}`, `{"format":0}`, `[]`} {
+		if err := os.MkdirAll(filepath.Join(dir, id), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, id, "report.json"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadReport(dir, id); err == nil || !strings.Contains(err.Error(), "report.json") {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}
+
+// TestWriteFailsWhole: a folder that cannot be written leaves nothing behind.
+func TestWriteFailsWhole(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "reports")
+	if err := os.WriteFile(dir, nil, 0o644); err != nil { // a file where the folder should be
+		t.Fatal(err)
+	}
+	if _, err := WriteReport(dir, changed(t)); err == nil {
+		t.Error("written into a file")
+	}
+}
+
+func TestPage(t *testing.T) {
+	var b bytes.Buffer
+	r := changed(t)
+	if err := r.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	if strings.Contains(page, "<script") || regexp.MustCompile(`(src|href)=|url\(|@import`).MatchString(page) {
+		t.Error("the page has a script or needs something from elsewhere")
+	}
+	if strings.Contains(page, "NaN") || strings.Contains(page, "ZgotmplZ") {
+		t.Error("the page shows a number that is none")
+	}
+	if i, j := strings.Index(page, "Drift: 2 of 4"), strings.Index(page, "<table"); i < 0 || i > j {
+		t.Error("the verdict does not come first")
+	}
+	if len(page) > 100_000 {
+		t.Errorf("%d bytes", len(page))
+	}
+	if n := strings.Count(page, "<svg"); n != 5 {
+		t.Errorf("%d charts", n)
+	}
+	empty := compare(t, stream(1, 0), stream(2, 0), nil)
+	if err := empty.HTML(&b); err != nil {
+		t.Errorf("an empty report: %v", err)
+	}
+}
+
+func TestRender(t *testing.T) {
+	var b bytes.Buffer
+	if err := Render(&b, changed(t), false, 100); err != nil {
+		t.Fatal(err)
+	}
+	out := b.String()
+	if !strings.HasPrefix(out, "Drift: 2 of 4 columns drifted (price, region)") || strings.Contains(out, "\x1b") || !strings.Contains(out, "█") || !strings.Contains(out, "v0001-0badcafe") {
+		t.Errorf("%s", out)
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if utf8.RuneCountInString(line) > 110 {
+			t.Errorf("a line of %d: %s", utf8.RuneCountInString(line), line)
+		}
+	}
+	b.Reset()
+	if err := Render(&b, changed(t), true, 100); err != nil || !strings.Contains(b.String(), "\x1b[31m") {
+		t.Errorf("no colour: %v", err)
+	}
+	if err := Render(&b, compare(t, stream(1, 0), stream(2, 0), nil), false, 80); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for got, want := range map[string]string{
+		percent(0): "0 %", percent(0.5): "50.0 %", percent(0.00012): "0.012 %", percent(math.NaN()): "–",
+		thousands(1234567): "1,234,567", thousands(-1234): "-1,234", thousands(12): "12", short(123456.7): "123,457", short(0.123456): "0.1235", short(math.NaN()): "–",
+		sparkline([]float64{0, .5, 1}, 1): " ▄█",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
