@@ -36,8 +36,9 @@ bench: ## run the Go benchmarks
 fuzz: ## fuzz each reader for 30 seconds
 	scripts/test/fuzz.sh 30s
 
-model: build ## train exported_model/ on data/sales.csv
-	bin/healml --root . train data/sales.csv --target sales --time date
+model: ## train exported_model/ on data/sales.csv, to the byte
+	rm -rf exported_model
+	go run ./cmd/healml --now 2025-01-01T06:00:00Z train data/sales.csv --target sales --time date
 
 install: build ## install on this machine: binary, user, unit, crontab (as root)
 	scripts/install.sh

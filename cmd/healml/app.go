@@ -171,3 +171,15 @@ func noArgs(_ *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// group is a command that has only subcommands; without one it shows its help.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("unknown command %q for %s", args[0], cmd.CommandPath())}
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,7 +98,8 @@ func runDrift(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.report(r)
+	found := a.report(r)
+	return errors.Join(found, monitor.PruneReports(a.reports(), a.conf.Drift.Keep))
 }
 
 // compareLive compares what the version served within the window with its
@@ -198,11 +201,14 @@ func (a *app) report(r *monitor.Report) error {
 	return err
 }
 
-// lastReport is the newest report, nil when there is none.
+// lastReport is the newest report on a version, nil when there is none.
 func (a *app) lastReport() (*monitor.Report, error) {
 	ids, err := monitor.ListReports(a.reports())
-	if err != nil || len(ids) == 0 {
-		return nil, err
+	for _, id := range slices.Backward(ids) {
+		r, err := monitor.ReadReport(a.reports(), id)
+		if err != nil || r.ModelVersion != "" {
+			return r, err
+		}
 	}
-	return monitor.ReadReport(a.reports(), ids[len(ids)-1])
+	return nil, err
 }

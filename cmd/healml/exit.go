@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"strings"
 	"syscall"
 
@@ -12,7 +13,9 @@ import (
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/gbdt/fit"
+	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/retrain"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
@@ -73,6 +76,10 @@ func exitCode(err error) int {
 		mismatch *feature.MismatchError
 		target   *feature.TargetError
 		damaged  *registry.VersionError
+		column   *feature.ColumnError
+		exists   *registry.ExistsError
+		dns      *net.DNSError
+		address  *net.AddrError
 	)
 	switch {
 	case errors.As(err, &o):
@@ -82,13 +89,15 @@ func exitCode(err error) int {
 	case errors.Is(err, durable.ErrWrite), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
 		return exitWrite
 	case errors.As(err, &usage), errors.As(err, &conf), errors.As(err, &param),
+		errors.As(err, &column), errors.As(err, &exists), errors.Is(err, table.ErrFormat),
+		errors.Is(err, monitor.ErrNoReport), errors.Is(err, retrain.ErrNoIncident),
 		errors.Is(err, registry.ErrNoCurrent), isCobraUsage(err):
 		return exitUsage
 	case errors.As(err, &data), errors.As(err, &mismatch), errors.As(err, &target), errors.As(err, &damaged),
 		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, fs.ErrNotExist),
 		errors.Is(err, errBadData):
 		return exitData
-	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &dns), errors.As(err, &address):
 		return exitUnreachable
 	default:
 		return exitUnexpected

@@ -10,7 +10,7 @@ import (
 )
 
 func newIncidentsCommand(a *app) *cobra.Command {
-	incidents := &cobra.Command{Use: "incidents", Short: "What healing saw, tried and decided", Example: "  healml incidents list"}
+	incidents := group(&cobra.Command{Use: "incidents", Short: "What healing saw, tried and decided", Example: "  healml incidents list"})
 	incidents.AddCommand(
 		&cobra.Command{Use: "list", Short: "List incidents, oldest first", Args: noArgs, Example: "  healml incidents list", RunE: func(*cobra.Command, []string) error { return runIncidentsList(a) }},
 		&cobra.Command{Use: "show [ID]", Short: "Tell an incident in plain words (default: the last)", Args: atMostOneArg("ID"), Example: "  healml incidents show", RunE: func(_ *cobra.Command, args []string) error { return runIncidentsShow(a, args) }},

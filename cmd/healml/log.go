@@ -13,7 +13,7 @@ import (
 )
 
 func newLogCommand(a *app) *cobra.Command {
-	log := &cobra.Command{Use: "log", Short: "Look after the prediction log and the actuals", Example: "  healml log stat"}
+	log := group(&cobra.Command{Use: "log", Short: "Look after the prediction log and the actuals", Example: "  healml log stat"})
 	var out string
 	export := &cobra.Command{
 		Use: "export --out FILE", Short: "Write all predictions, with what really happened, to one file", Args: noArgs, Example: "  healml log export --out log.parquet",

@@ -16,7 +16,7 @@ import (
 func isNoCurrent(err error) bool { return errors.Is(err, registry.ErrNoCurrent) }
 
 func newModelsCommand(a *app) *cobra.Command {
-	models := &cobra.Command{Use: "models", Short: "List, compare, promote, verify and prune versions", Example: "  healml models list"}
+	models := group(&cobra.Command{Use: "models", Short: "List, compare, promote, verify and prune versions", Example: "  healml models list"})
 	var reason string
 	promote := &cobra.Command{
 		Use: "promote VERSION", Short: "Put a version in force", Args: oneArg("VERSION"), Example: "  healml models promote v0001-5f3a9c07 --reason 'back to the tested one'",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,6 +42,9 @@ file, in its order. A column prediction_id of the file is used as the id.`,
 }
 
 func runPredict(a *app, file string, o predictOptions) error {
+	if a.json() && o.out == "" {
+		return usageError{errors.New("with -o json the predictions need a file of their own: name it with --out")}
+	}
 	loaded, err := a.load(o.version)
 	if err != nil {
 		return err
@@ -76,7 +80,6 @@ func runPredict(a *app, file string, o predictOptions) error {
 		if err := table.Write(o.out, result); err != nil {
 			return err
 		}
-	case a.json():
 	default:
 		return table.WriteCSV(a.stdout, result)
 	}
@@ -165,7 +168,9 @@ func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *tabl
 	cols := []*table.Column{id, table.Times("prediction_time", times), table.Strings("model_version", versions), table.Floats("prediction_flags", flags)}
 	cols = append(cols, p.Columns(m.Template)...)
 	for _, c := range m.Template.Columns {
-		cols = append(cols, input.Column(c.Name))
+		if given := input.Column(c.Name); given != nil { // a text column may be left out
+			cols = append(cols, given)
+		}
 	}
 	t, err := table.New(cols...)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 func newReportsCommand(a *app) *cobra.Command {
-	reports := &cobra.Command{Use: "reports", Short: "The drift reports", Example: "  healml reports list"}
+	reports := group(&cobra.Command{Use: "reports", Short: "The drift reports", Example: "  healml reports list"})
 	reports.AddCommand(
 		&cobra.Command{Use: "list", Short: "List reports, oldest first", Args: noArgs, Example: "  healml reports list", RunE: func(*cobra.Command, []string) error { return runReportsList(a) }},
 		&cobra.Command{Use: "show [ID]", Short: "Show a report (default: the last)", Args: atMostOneArg("ID"), Example: "  healml reports show", RunE: func(_ *cobra.Command, args []string) error { return runReportsShow(a, args) }},

@@ -74,7 +74,7 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	if err != nil {
 		return nil, err
 	}
-	reasons, err := a.reasons(champion.Manifest.Version)
+	reasons, err := a.reasons(champion.Manifest.Version, promoted)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func promotedAt(reg *registry.Registry, champion *registry.Loaded) (time.Time, e
 	return at, nil
 }
 
-// reasons is what the drift reports on a version say, newest last, without
-// repetition.
-func (a *app) reasons(version string) ([]string, error) {
+// reasons is what the drift reports on a version say that were made since it
+// was promoted: the newest, and how many agree.
+func (a *app) reasons(version string, promoted time.Time) ([]string, error) {
 	ids, err := monitor.ListReports(a.reports())
 	if err != nil {
 		return nil, err
@@ -135,7 +135,8 @@ func (a *app) reasons(version string) ([]string, error) {
 			a.warn("%v", err)
 			continue
 		}
-		if r.ModelVersion == version && r.Drift {
+		at, err := time.Parse(time.RFC3339, r.Created)
+		if err == nil && r.ModelVersion == version && r.Drift && !at.Before(promoted.Truncate(time.Second)) {
 			drifted = r
 			count++
 		}

@@ -149,7 +149,7 @@ func (s status) text(a *app, w io.Writer) error {
 	}
 	for _, l := range a.logs() {
 		st := s.Log[l.name]
-		fmt.Fprintf(w, "%-9s %d days %s to %s, %s, %d segments to seal", l.name, st.Days, orDash(st.FirstDay), orDash(st.LastDay), bytesText(st.FileBytes+st.SegmentBytes), st.Segments)
+		fmt.Fprintf(w, "log       %s: %d days %s to %s, %s, %d segments to seal", l.name, st.Days, orDash(st.FirstDay), orDash(st.LastDay), bytesText(st.FileBytes+st.SegmentBytes), st.Segments)
 		if st.Quarantined > 0 {
 			fmt.Fprintf(w, ", %d damaged files put aside", st.Quarantined)
 		}
@@ -174,7 +174,7 @@ func (s status) text(a *app, w io.Writer) error {
 		if j.Error != "" {
 			when += "; the last run failed: " + j.Error
 		}
-		fmt.Fprintf(w, "%-9s %s\n", name, when)
+		fmt.Fprintf(w, "job       %s: %s\n", name, when)
 	}
 	_, err := fmt.Fprintf(w, "disk      %s free of %s (%.0f %% used)\n", bytesText(int64(s.Disk.FreeBytes)), bytesText(int64(s.Disk.TotalBytes)), 100*s.Disk.Used)
 	return err

@@ -34,7 +34,7 @@ func newVersionCommand(a *app) *cobra.Command {
 
 func newDocsCommand(root *cobra.Command) *cobra.Command {
 	var dir string
-	docs := &cobra.Command{Use: "docs", Short: "Write the manual"}
+	docs := group(&cobra.Command{Use: "docs", Short: "Write the manual"})
 	man := &cobra.Command{
 		Use:     "man",
 		Short:   "Write man pages into a directory",

@@ -88,7 +88,7 @@ type Drift struct {
 	MinRows int           `mapstructure:"min_rows"` // fewer: no verdict
 	MaxRows int           `mapstructure:"max_rows"` // more: the newest
 	Alpha   float64       `mapstructure:"alpha"`    // chance of a false alarm of one check over all columns
-	Keep    int           `mapstructure:"keep"`     // reports kept
+	Keep    int           `mapstructure:"keep"`     // reports kept; 0 keeps all
 }
 
 // Retrain configures the healing job.
@@ -114,7 +114,7 @@ func Default() *Config {
 		Seed:  1,
 		Train: Train{Holdout: 0.2},
 		Serve: Serve{
-			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 256,
+			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 512,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
 			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
 		},
@@ -213,7 +213,11 @@ var invalidKeys = regexp.MustCompile(`'([^']*)' has invalid keys: ([^\n]*)`)
 func plain(err error) error {
 	m := invalidKeys.FindStringSubmatch(err.Error())
 	if m == nil {
-		return err
+		_, faults, ok := strings.Cut(err.Error(), "error(s):\n\n")
+		if !ok {
+			return err
+		}
+		return errors.New(strings.ReplaceAll(strings.TrimSpace(faults), "\n", "; "))
 	}
 	keys := strings.Split(m[2], ", ")
 	for i, k := range keys {

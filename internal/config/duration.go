@@ -27,10 +27,17 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// durationHook decodes durations from text.
+// durationHook decodes durations from text. A bare number other than 0 has no
+// unit and is refused: 30 could mean days as well as nanoseconds.
 func durationHook(from, to reflect.Type, v any) (any, error) {
-	if to != reflect.TypeFor[time.Duration]() || from.Kind() != reflect.String {
+	duration := reflect.TypeFor[time.Duration]()
+	switch {
+	case to != duration || from == duration:
 		return v, nil
+	case from.Kind() == reflect.String:
+		return ParseDuration(v.(string))
+	case fmt.Sprint(v) == "0":
+		return time.Duration(0), nil
 	}
-	return ParseDuration(v.(string))
+	return nil, fmt.Errorf("duration %v has no unit, expected such as 90s, 12h, 7d or 2w", v)
 }

@@ -135,14 +135,19 @@ func TypeOf(k schema.Kind) table.Type {
 }
 
 // Table encodes t. Columns may come in any order; the target, the time
-// column, prediction_id and ignored columns may be there as well. A column that is missing,
-// added or of a type that cannot be read as the template's kind is reported
-// in one *MismatchError with all the others.
+// column, prediction_id and ignored columns may be there as well, and text
+// columns may be left out. A column that is missing, added or of a type that
+// cannot be read as the template's kind is reported in one *MismatchError with
+// all the others.
 func (e *Encoder) Table(t *table.Table) (*Batch, error) {
 	b := &Batch{Rows: t.NumRows(), Raw: make([][]float64, len(e.tmpl.Columns)), Features: make([][]float64, len(e.steps))}
 	var diffs []schema.Difference
 	for i, want := range e.tmpl.Columns {
 		c := t.Column(want.Name)
+		if c == nil && want.Kind == schema.Text {
+			b.Raw[i] = nans(b.Rows)
+			continue
+		}
 		if c == nil {
 			diffs = append(diffs, schema.Difference{Column: want.Name, What: "missing"})
 			continue

@@ -55,6 +55,16 @@ func (e *TargetError) Error() string {
 	return fmt.Sprintf("target %q %s; %s", e.Target, e.Reason, e.Hint)
 }
 
+// ColumnError is a column that was named and is not in the data.
+type ColumnError struct {
+	Column string
+	Have   []string
+}
+
+func (e *ColumnError) Error() string {
+	return fmt.Sprintf("column %q is not in the data; the columns are %s", e.Column, strings.Join(e.Have, ", "))
+}
+
 // ErrNoFeatures says that no column is left to learn from.
 var ErrNoFeatures = errors.New("no column is left to learn from")
 
@@ -68,7 +78,7 @@ const (
 // Infer decides what the columns of t are and what the task is. A column that
 // cannot be used is left out with its reason. Rows whose target is missing do
 // not count. The errors are *TargetError for a target that is unknown, has no
-// value or only one, and ErrNoFeatures.
+// value or only one, *ColumnError for another unknown name, and ErrNoFeatures.
 func Infer(t *table.Table, o InferOptions) (*Inferred, error) {
 	for _, names := range [][]string{{o.Target}, o.Categorical, o.Text, o.Drop, o.Keep, nonEmpty(o.Time)} {
 		for _, n := range names {
@@ -90,7 +100,7 @@ func Infer(t *table.Table, o InferOptions) (*Inferred, error) {
 		return nil, err
 	}
 	inf.leaks(t, o.Keep)
-	if !slices.ContainsFunc(inf.Choices, func(c Choice) bool { return c.Use }) {
+	if !slices.ContainsFunc(inf.Choices, func(c Choice) bool { return c.Use && c.Kind != schema.Text }) {
 		return nil, fmt.Errorf("%w: %s", ErrNoFeatures, inf.reasons())
 	}
 	return inf, nil
@@ -107,7 +117,7 @@ func unknownColumn(name, target string, have []string) error {
 	if name == target {
 		return &TargetError{name, "is not a column of the data", "the columns are " + strings.Join(have, ", ")}
 	}
-	return fmt.Errorf("column %q is not in the data; the columns are %s", name, strings.Join(have, ", "))
+	return &ColumnError{name, have}
 }
 
 func (inf *Inferred) reasons() string {
@@ -268,7 +278,8 @@ func choose(c *table.Column, o InferOptions) Choice {
 		return leave("left out as asked for")
 	case slices.Contains(o.Text, c.Name):
 		ch.Kind = schema.Text
-		return leave("text as asked for: logged, not learnt from")
+		ch.Why = "text as asked for: logged, not learnt from"
+		return ch
 	case slices.Contains(o.Categorical, c.Name) && c.Type != table.Time:
 		ch.Kind = schema.Categorical
 		ch.Why = "categories as asked for"

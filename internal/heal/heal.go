@@ -34,12 +34,12 @@ const (
 
 // Policy are the bounds within which healing acts.
 type Policy struct {
-	Cooldown   time.Duration // no cure sooner after the last promotion
-	MinLabels  int           // labelled rows unknown to the champion, at least
-	MaxAge     time.Duration // a champion older than that is a reason; 0: never
-	NewLabels  float64       // labels unknown to the champion, as a share of what it learnt from, that are a reason; 0: never
-	Margin     float64       // gain to clear, as a share of the champion's loss
-	Confidence float64       // of the interval that must clear it, (0.5, 1)
+	Cooldown   time.Duration `json:"cooldown_ns"` // no cure sooner after the last promotion
+	MinLabels  int           `json:"min_labels"`  // labelled rows unknown to the champion, at least
+	MaxAge     time.Duration `json:"max_age_ns"`  // a champion older than that is a reason; 0: never
+	NewLabels  float64       `json:"new_labels"`  // labels unknown to the champion, as a share of what it learnt from, that are a reason; 0: never
+	Margin     float64       `json:"margin"`      // gain to clear, as a share of the champion's loss
+	Confidence float64       `json:"confidence"`  // of the interval that must clear it, (0.5, 1)
 }
 
 // Evidence is what is known before any cure is tried.
@@ -67,12 +67,12 @@ func Cooling(p Policy, e Evidence) (a Assessment, cooling bool) {
 		return Assessment{}, false
 	}
 	because := fmt.Sprintf("cooldown: the champion took over at %s, nothing is changed before %s", stamp(e.Promoted), stamp(until))
-	return Assessment{Reasons: e.Reasons, Because: because}, true
+	return Assessment{Reasons: append([]string{}, e.Reasons...), Because: because}, true
 }
 
 // Assess says whether to try cures.
 func Assess(p Policy, e Evidence) Assessment {
-	reasons := append([]string(nil), e.Reasons...)
+	reasons := append([]string{}, e.Reasons...)
 	if e.Forced {
 		reasons = append(reasons, "asked for by hand")
 	}

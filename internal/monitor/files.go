@@ -111,6 +111,22 @@ func ListReports(dir string) ([]string, error) {
 	return ids, nil
 }
 
+// PruneReports removes the oldest reports in dir until keep are left; keep 0
+// removes none.
+func PruneReports(dir string, keep int) error {
+	ids, err := ListReports(dir)
+	if err != nil || keep <= 0 {
+		return err
+	}
+	for len(ids) > keep {
+		if err := durable.RemoveAll(filepath.Join(dir, ids[0])); err != nil {
+			return fmt.Errorf("prune reports: %w", err)
+		}
+		ids = ids[1:]
+	}
+	return nil
+}
+
 // Table is the report as rows of numbers, one a column and statistic: column,
 // role (input, prediction or metric), kind, statistic, value, threshold (of
 // the p_value) and drift. What the reference had stands under "…_then".

@@ -125,19 +125,26 @@ func (r *Registry) read(version string) (*Description, error) {
 
 // Comparison says how version B differs from version A.
 type Comparison struct {
-	A, B string
+	A string `json:"a"`
+	B string `json:"b"`
 	// Columns are the raw columns that B lacks, adds or types otherwise.
-	Columns []schema.Difference
+	Columns []schema.Difference `json:"columns"`
 	// Features are the names of features that only one of the two has,
 	// prefixed with − (A's) or + (B's).
-	Features []string
+	Features []string `json:"features"`
 	// Parameters, Metrics and Files that differ: by name, the value in A and
 	// in B, "" where there is none. Files are compared by size in bytes.
-	Parameters, Metrics, Files []Pair
+	Parameters []Pair `json:"parameters"`
+	Metrics    []Pair `json:"metrics"`
+	Files      []Pair `json:"files"`
 }
 
 // Pair is a named value in two versions.
-type Pair struct{ Name, A, B string }
+type Pair struct {
+	Name string `json:"name"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+}
 
 // Diff compares two versions.
 func (r *Registry) Diff(a, b string) (*Comparison, error) {

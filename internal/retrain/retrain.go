@@ -64,7 +64,7 @@ type Trial struct {
 func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, from registry.Pointer, promoted time.Time, o Options) (*Incident, error) {
 	in := &Incident{
 		Format: incidentFormat, At: o.Now.UTC(), Champion: champion.Manifest.Version, Action: heal.None,
-		Learned: champion.Manifest.Lineage.To, Policy: o.Policy,
+		Learned: champion.Manifest.Lineage.To, Policy: o.Policy, Excluded: []Exclusion{}, Trials: []Trial{},
 	}
 	evidence := heal.Evidence{Now: o.Now, Forced: o.Force, Promoted: promoted, Reasons: o.Reasons, Learnt: champion.Manifest.Lineage.Rows}
 	if a, cooling := heal.Cooling(o.Policy, evidence); cooling {
@@ -78,7 +78,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		return nil, fmt.Errorf("gather labelled rows: %w", err)
 	}
 	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
-	in.Rows, in.Excluded = h.rows.Len(), h.excluded
+	in.Rows, in.Excluded = h.rows.Len(), append(in.Excluded, h.excluded...)
 	in.Labels = in.Rows - unseen
 	evidence.Labels = in.Labels
 	a := heal.Assess(o.Policy, evidence)

@@ -244,9 +244,9 @@ func (t *Template) Marshal() []byte {
 
 // Difference is one way in which a set of columns departs from a template.
 type Difference struct {
-	Column string
-	What   string // "missing", "added", "retyped"
-	Detail string // for retyped: what was found and what was expected
+	Column string `json:"column"`
+	What   string `json:"what"`             // "missing", "added", "retyped"
+	Detail string `json:"detail,omitempty"` // for retyped: what was found and what was expected
 }
 
 func (d Difference) String() string {

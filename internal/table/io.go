@@ -160,6 +160,9 @@ func gunzip(b []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
+// ErrFormat says that a file name's extension names no format to write.
+var ErrFormat = errors.New("the extension names no format")
+
 // Write writes t to path, atomically. The extension names the format: .csv,
 // .parquet or .arrow.
 func Write(path string, t *Table) error {
@@ -172,7 +175,7 @@ func Write(path string, t *Table) error {
 	case ".arrow":
 		encode = EncodeArrow
 	default:
-		return fmt.Errorf("write table %s: extension %q names no format (.csv, .parquet, .arrow)", path, ext)
+		return fmt.Errorf("write table %s: %w: %q, expected .csv, .parquet or .arrow", path, ErrFormat, ext)
 	}
 	b, err := encode(t)
 	if err != nil {
