@@ -63,7 +63,7 @@ func TestPublishKeepsTheWritersError(t *testing.T) {
 		_, _ = w.Write([]byte("half"))
 		return mine
 	})
-	if err != mine {
+	if !errors.Is(err, mine) {
 		t.Errorf("error %v, expected the writer's own", err)
 	}
 	if n := names(t, filepath.Dir(path)); len(n) != 0 {

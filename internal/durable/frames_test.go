@@ -242,7 +242,7 @@ func TestWriterStopsAtTheFirstError(t *testing.T) {
 			t.Fatalf("%s: error %v", op, err)
 		}
 		for _, again := range []error{w.Append(2, []byte("x")), w.Sync(), w.Close()} {
-			if again != err {
+			if !errors.Is(again, err) {
 				t.Errorf("%s: later error %v, expected the first, %v", op, again, err)
 			}
 		}

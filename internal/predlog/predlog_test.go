@@ -387,7 +387,7 @@ func TestSecondWriterIsLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Unlock()
+	defer func() { _ = l.Unlock() }()
 	if _, err := Seal(dir, time.Time{}, SealOptions{}); !isLocked(err) {
 		t.Errorf("second sealer: %v", err)
 	}

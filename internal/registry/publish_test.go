@@ -148,13 +148,13 @@ func crashAt(t *testing.T, n int, fault error) {
 	r := Open(t.TempDir())
 	r.disk = durable.Disk{FS: disk}
 	_, err := r.Publish(bundle(schema.Regression, 1))
-	if err == nil && fault == faulty.ErrStopped {
+	if err == nil && errors.Is(fault, faulty.ErrStopped) {
 		t.Fatalf("operation %d: the crash went unnoticed", n)
 	}
 	if err != nil && !errors.Is(err, durable.ErrWrite) {
 		t.Fatalf("operation %d: %v is no write error", n, err)
 	}
-	if fault == faulty.ErrStopped {
+	if errors.Is(fault, faulty.ErrStopped) {
 		must(t, disk.PowerCut())
 	}
 	r.disk = durable.Disk{}
@@ -186,7 +186,7 @@ func TestPublishLocked(t *testing.T) {
 	r, _ := publish(t, 1)
 	l, err := durable.Lock(filepath.Join(r.dir, lockFile))
 	must(t, err)
-	defer l.Unlock()
+	defer func() { _ = l.Unlock() }()
 	r.tries = 2
 	if _, err := r.Publish(bundle(schema.Regression, 2)); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("got %v, expected ErrLocked", err)

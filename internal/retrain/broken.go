@@ -1,6 +1,7 @@
 package retrain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,11 +12,12 @@ import (
 	"github.com/healml/healml/internal/table"
 )
 
-// Rows are looked at in stretches of about stretchRows in the order of time: a
-// broken feed costs the stretches that it touched.
+// Rows are looked at in stretches in the order of time: a broken feed costs
+// the stretches that it filled.
 const (
-	stretchRows = 500
-	minStretch  = 100
+	minStretch      = 200  // rows of a stretch, at least
+	mostStretches   = 100  // longer ones beyond
+	stretchSkeleton = 2000 // rows of the reference that a stretch is held against
 )
 
 // teaching are the faults of a feed whose rows would teach a model something
@@ -27,6 +29,7 @@ var teaching = []string{"absent", "empty", "unit"}
 // with. Rows of one time are never parted.
 func brokenStretches(ctx context.Context, reference, logged *table.Table, t *schema.Template) ([]Exclusion, error) {
 	var out []Exclusion
+	reference = thin(reference, stretchSkeleton)
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		rows := logged.Take(s)
 		r, err := monitor.Compare(ctx, monitor.Input{Reference: reference, Current: rows, Columns: t.Columns, ReferenceTime: t.Time, Time: orderColumn})
@@ -45,29 +48,46 @@ func brokenStretches(ctx context.Context, reference, logged *table.Table, t *sch
 	return out, nil
 }
 
-// stretches cuts rows into runs of about stretchRows, oldest first, each as
-// row numbers in the order of time. A remainder too short to judge joins the
-// run before it.
+// thin is every k-th row of t, at most n.
+func thin(t *table.Table, n int) *table.Table {
+	total := t.NumRows()
+	if total <= n {
+		return t
+	}
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i * total / n
+	}
+	return t.Take(rows)
+}
+
+// stretches cuts rows into runs, oldest first, each as row numbers in the order
+// of time. Rows of one time are never parted, and a remainder too short to
+// judge joins the run before it.
 func stretches(times []int64) [][]int {
 	order := make([]int, len(times))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(min(max(times[a]-times[b], -1), 1)) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
+	size := max(minStretch, len(times)/mostStretches)
+	var cuts []int // ends of runs
+	for lo, i := 0, 1; i < len(order); i++ {
+		if i-lo >= size && times[order[i]] != times[order[i-1]] {
+			cuts = append(cuts, i)
+			lo = i
+		}
+	}
+	if k := len(cuts); k > 0 && len(order)-cuts[k-1] < minStretch/2 {
+		cuts = cuts[:k-1]
+	}
 	var out [][]int
 	lo := 0
-	for hi := 1; hi <= len(order); hi++ {
-		full := hi-lo >= stretchRows && (hi == len(order) || times[order[hi]] != times[order[hi-1]])
-		switch {
-		case full:
+	for _, hi := range append(cuts, len(order)) {
+		if hi-lo >= minStretch/2 {
 			out = append(out, order[lo:hi])
-			lo = hi
-		case hi == len(order) && hi-lo >= minStretch:
-			out = append(out, order[lo:hi])
-		case hi == len(order) && len(out) > 0:
-			last := len(out) - 1
-			out[last] = order[lo-len(out[last]) : hi]
 		}
+		lo = hi
 	}
 	return out
 }

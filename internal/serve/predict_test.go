@@ -44,7 +44,7 @@ func TestPredictAnswersAndLogsTheSame(t *testing.T) {
 		t.Errorf("texts %q, expected %q", got.Texts, want)
 	}
 	var ms uint64
-	fmt.Sscanf(strings.ReplaceAll(got.ID, "-", "")[:12], "%x", &ms)
+	_, _ = fmt.Sscanf(strings.ReplaceAll(got.ID, "-", "")[:12], "%x", &ms)
 	if ms != uint64(r.clock.now().UnixMilli()) {
 		t.Errorf("the id's time is %d", ms)
 	}

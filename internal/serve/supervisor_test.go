@@ -44,7 +44,10 @@ func TestSupervisor(t *testing.T) {
 	if got := next(); got != "WATCHDOG=1\nSTATUS=serving v1" {
 		t.Errorf("%q", got)
 	}
-	for r.Reload(); ; {
+	if err := r.Reload(); err != nil {
+		t.Error(err)
+	}
+	for {
 		got := next()
 		if strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
 			break

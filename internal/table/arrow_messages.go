@@ -23,6 +23,10 @@ const (
 type messages struct {
 	rest  []byte
 	exact bool // rest ends with the stream, which needs no end marker
+	// Columns and dictionaries of views say in each batch how many buffers
+	// they have: the number of such columns, and whether (1) or not (0) there
+	// are such dictionaries.
+	views, dictionaryViews int
 }
 
 // newMessages finds the messages in b: a file's lie between its first magic
@@ -74,7 +78,7 @@ func (m *messages) Message() (*ipc.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMessage(meta); err != nil {
+	if err := m.check(meta); err != nil {
 		return nil, err
 	}
 	none := memory.NewBufferBytes(nil)
@@ -101,7 +105,8 @@ func (m *messages) size() (int64, error) {
 	return int64(size), nil
 }
 
-// The slots of Arrow's flatbuffers tables that hold what Arrow allocates by.
+// The slots of Arrow's flatbuffers tables that hold what Arrow allocates by,
+// and the kinds of messages and types that tell how much.
 const (
 	messageKind    = 6
 	messageHeader  = 8
@@ -112,18 +117,22 @@ const (
 
 	schemaFields    = 6
 	schemaCustom    = 8
+	fieldKind       = 8
+	fieldDictionary = 12
 	fieldChildren   = 14
 	fieldCustom     = 16
-	dictionaryData  = 6
-	batchVariadic   = 12
-	fieldDictionary = 12
+	kindBinaryView  = 23
+	kindTextView    = 24
+
+	dictionaryData = 6
+	batchVariadic  = 12
 )
 
 var errMessage = errors.New("the metadata of a message is malformed")
 
-// checkMessage checks the lengths of vectors in a message's metadata. It
-// panics where a flatbuffer points outside of its bytes, as Arrow would.
-func checkMessage(b []byte) error {
+// check checks the lengths of vectors in a message's metadata. It panics where
+// a flatbuffer points outside of its bytes, as Arrow would.
+func (m *messages) check(b []byte) error {
 	if len(b) < 8 {
 		return errMessage
 	}
@@ -136,12 +145,12 @@ func checkMessage(b []byte) error {
 	switch kind := message.GetByteSlot(messageKind, 0); kind {
 	case kindSchema:
 		budget := len(b) / 4
-		fits = fits && vectorFits(header, schemaCustom, 4) && fieldsFit(header, schemaFields, &budget)
+		fits = fits && vectorFits(header, schemaCustom, 4) && m.fieldsFit(header, schemaFields, &budget)
 	case kindBatch:
-		fits = fits && variadicFits(header)
+		fits = fits && variadicFits(header, m.views)
 	case kindDictionary:
 		data, ok := child(header, dictionaryData)
-		fits = fits && ok && variadicFits(data)
+		fits = fits && ok && variadicFits(data, m.dictionaryViews)
 	default:
 		return fmt.Errorf("a message is of the unknown kind %d", kind)
 	}
@@ -167,9 +176,19 @@ func vectorFits(t flatbuffers.Table, slot flatbuffers.VOffsetT, size int64) bool
 	return o == 0 || int64(t.Vector(o))+int64(t.VectorLen(o))*size <= int64(len(t.Bytes))
 }
 
+// vectorLen is the length of the vector in a slot, 0 without one.
+func vectorLen(t flatbuffers.Table, slot flatbuffers.VOffsetT) int {
+	o := flatbuffers.UOffsetT(t.Offset(slot))
+	if o == 0 {
+		return 0
+	}
+	return t.VectorLen(o)
+}
+
 // fieldsFit checks the fields in a slot and all below them, of which there
-// may be no more than budget.
-func fieldsFit(t flatbuffers.Table, slot flatbuffers.VOffsetT, budget *int) bool {
+// may be no more than budget, and counts those of views. Dictionaries of nested
+// values are refused, for they could hold any number of views.
+func (m *messages) fieldsFit(t flatbuffers.Table, slot flatbuffers.VOffsetT, budget *int) bool {
 	o := flatbuffers.UOffsetT(t.Offset(slot))
 	if o == 0 {
 		return true
@@ -183,21 +202,32 @@ func fieldsFit(t flatbuffers.Table, slot flatbuffers.VOffsetT, budget *int) bool
 		}
 		at := t.Vector(o) + flatbuffers.UOffsetT(i)*4
 		f := flatbuffers.Table{Bytes: t.Bytes, Pos: t.Indirect(at)}
-		if !vectorFits(f, fieldCustom, 4) || !fieldsFit(f, fieldChildren, budget) {
+		if !vectorFits(f, fieldCustom, 4) || !m.fieldsFit(f, fieldChildren, budget) {
 			return false
+		}
+		kind := f.GetByteSlot(fieldKind, 0)
+		view, dictionary := kind == kindBinaryView || kind == kindTextView, f.Offset(fieldDictionary) != 0
+		switch {
+		case dictionary && vectorLen(f, fieldChildren) > 0:
+			return false
+		case dictionary && view:
+			m.dictionaryViews = 1
+		case view:
+			m.views++
 		}
 	}
 	return true
 }
 
-// variadicFits checks the counts of buffers of a batch's view columns.
-func variadicFits(batch flatbuffers.Table) bool {
-	if !vectorFits(batch, batchVariadic, 8) {
-		return false
-	}
+// variadicFits checks the counts of buffers of a batch's views. Arrow reads
+// one for each column of views, also from behind a vector with fewer.
+func variadicFits(batch flatbuffers.Table, views int) bool {
 	o := flatbuffers.UOffsetT(batch.Offset(batchVariadic))
 	if o == 0 {
 		return true
+	}
+	if !vectorFits(batch, batchVariadic, 8) || batch.VectorLen(o) < views {
+		return false
 	}
 	for i := range batch.VectorLen(o) {
 		n := batch.GetInt64(batch.Vector(o) + flatbuffers.UOffsetT(i)*8)

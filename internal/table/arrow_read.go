@@ -79,19 +79,39 @@ func readRecords(r *ipc.Reader) (records []arrow.Record, rows int64, err error) 
 	return records, rows, r.Err()
 }
 
-// plausible refuses a great number of rows for which there are no bytes: a
-// batch of nothing but null columns has its length from the metadata alone.
+// plausible refuses rows for which there are no bytes. Most arrays hold their
+// length against their buffers when they are made; those of booleans and views
+// do not, and a null column has its length from the metadata alone.
 func plausible(record arrow.Record) error {
-	const most = 1 << 20
+	rows, most := record.NumRows(), int64(1<<20)
 	for _, c := range record.Columns() {
-		if c.DataType().ID() != arrow.NULL {
+		if int64(c.Len()) != rows {
+			return fmt.Errorf("a batch of %d rows has a column of %d", rows, c.Len())
+		}
+	}
+	for _, c := range record.Columns() {
+		switch id := c.DataType().ID(); {
+		case id == arrow.BOOL:
+			most = max(most, 8*valueBytes(c))
+		case id == arrow.STRING_VIEW:
+			most = max(most, valueBytes(c)/int64(arrow.ViewHeaderSizeBytes))
+		case id != arrow.NULL && readable(c.DataType()):
 			return nil
 		}
 	}
-	if record.NumRows() > most {
-		return fmt.Errorf("a batch has %d rows without a value", record.NumRows())
+	if rows > most {
+		return fmt.Errorf("a batch says that it has %d rows, but has no values for them", rows)
 	}
 	return nil
+}
+
+// valueBytes is the size of the buffer behind an array's bitmap of nulls.
+func valueBytes(a arrow.Array) int64 {
+	buffers := a.Data().Buffers()
+	if len(buffers) < 2 || buffers[1] == nil {
+		return 0
+	}
+	return int64(buffers[1].Len())
 }
 
 // readable reports whether columns of type t can be read.

@@ -195,22 +195,17 @@ func findDelimiter(data []byte) byte {
 }
 
 // consistency counts the fields of the header in sample, and the share of
-// the first rows that have as many. Reading stops where quotes do not close,
-// as at the sample's end.
+// the first rows that have as many. A row whose quotes do not work out with
+// delim has not.
 func consistency(sample []byte, delim byte) (fields int, share float64) {
 	const enough = 200
 	s := newScanner(sample, 0, delim)
 	rows, same := 0, 0
 	for rows < enough && s.skipBlank() {
-		n := 0
-		for more := true; more; n++ {
-			if _, _, err := s.field(); err != nil {
-				if rows == 0 {
-					return 0, 0
-				}
-				return fields, float64(same) / float64(rows)
-			}
-			more = s.next()
+		n, err := s.countFields()
+		if err != nil {
+			n = 0
+			s.skipLine()
 		}
 		if rows == 0 {
 			fields = n
@@ -220,4 +215,22 @@ func consistency(sample []byte, delim byte) (fields int, share float64) {
 		}
 	}
 	return fields, float64(same) / float64(max(rows, 1))
+}
+
+// countFields reads a row.
+func (s *scanner) countFields() (n int, err error) {
+	for more := true; more; n++ {
+		if _, _, err := s.field(); err != nil {
+			return 0, err
+		}
+		more = s.next()
+	}
+	return n, nil
+}
+
+// skipLine moves to the end of the line.
+func (s *scanner) skipLine() {
+	for s.pos < len(s.data) && s.data[s.pos] != '\n' && s.data[s.pos] != '\r' {
+		s.pos++
+	}
 }

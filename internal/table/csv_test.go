@@ -50,6 +50,7 @@ func TestReadCSV(t *testing.T) {
 		{"tab", "a\tb\n1\tx y\n", "a:number|b:string\n1|x y"},
 		{"pipe", "a|b\n1|x\n", "a:number|b:string\n1|x"},
 		{"delimiter in quotes", "\"a;b\";\"c,d,e\"\n1;\"x,y\"\n", "a;b:number|c,d,e:string\n1|x,y"},
+		{"delimiters in quotes that do not work out", "n,\"0;;;7\"\n\"0;p\",0A\n", "n:string|0;;;7:string\n0;p|0A"},
 		{"one column", "a\n1\n2\n", "a:number\n1\n2"},
 		{"header only", "a,b\n", "a:number|b:number"},
 		{"header only, bare", "a", "a:number"},

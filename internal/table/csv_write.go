@@ -51,10 +51,11 @@ func WriteCSV(w io.Writer, t *Table) error {
 }
 
 // appendQuoted appends s, in quotes if it holds a byte that could end or open
-// a field for any of the delimiters that are read, or if blanks surround it.
+// a field for any of the delimiters that are read, or if blanks surround it
+// or a byte order mark precedes it, which would be taken off.
 func appendQuoted(b []byte, s string) []byte {
 	bare := s == "" || s[0] != ' ' && s[len(s)-1] != ' '
-	if bare && !strings.ContainsAny(s, "\",;\t|\r\n") {
+	if bare && !strings.HasPrefix(s, "\ufeff") && !strings.ContainsAny(s, "\",;\t|\r\n") {
 		return append(b, s...)
 	}
 	b = append(b, '"')

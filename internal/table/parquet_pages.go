@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
@@ -174,14 +175,15 @@ func checkPacked(b []byte, size int64, codec compress.Compression) error {
 }
 
 // checkedPages is a PageReader for a flat column. It looks into unpacked pages
-// of the delta encodings, whose decoders allocate by counts that are stored in
-// there, and turns the encoding BYTE_STREAM_SPLIT, which Arrow's decoders do
-// not know, into PLAIN.
+// of the delta and dictionary encodings, whose decoders allocate by counts and
+// indices that are stored in there, and turns the encoding BYTE_STREAM_SPLIT,
+// which Arrow's decoders do not know, into PLAIN.
 type checkedPages struct {
 	file.PageReader
-	descr *schema.Column
-	page  file.Page // replaces the reader's page
-	err   error
+	descr      *schema.Column
+	dictionary int       // its number of values
+	page       file.Page // replaces the reader's page
+	err        error
 }
 
 func (p *checkedPages) Next() bool {
@@ -190,6 +192,10 @@ func (p *checkedPages) Next() bool {
 		return false
 	}
 	page := p.PageReader.Page()
+	if d, ok := page.(*file.DictionaryPage); ok {
+		p.dictionary = int(d.NumValues())
+		return true
+	}
 	levels, ok := p.levels(page)
 	if !ok {
 		p.err = errHeader
@@ -200,7 +206,7 @@ func (p *checkedPages) Next() bool {
 		p.page = plainPage(page, levels, joinStreams(values, p.width()))
 		return true
 	}
-	p.err = checkDelta(values, uint64(page.NumValues()), parquet.Encoding(page.Encoding()))
+	p.err = p.checkValues(values, uint64(page.NumValues()), parquet.Encoding(page.Encoding()))
 	return p.err == nil
 }
 
@@ -271,9 +277,8 @@ func plainPage(page file.Page, levels int64, values []byte) file.Page {
 	return page
 }
 
-// checkDelta checks the counts in a page of at most most values. Pages
-// without values may be empty.
-func checkDelta(b []byte, most uint64, e parquet.Encoding) error {
+// checkValues checks the counts and indices in a page of at most most values.
+func (p *checkedPages) checkValues(b []byte, most uint64, e parquet.Encoding) error {
 	c := compact{b: b}
 	switch e {
 	case parquet.Encodings.DeltaBinaryPacked, parquet.Encodings.DeltaLengthByteArray:
@@ -281,11 +286,47 @@ func checkDelta(b []byte, most uint64, e parquet.Encoding) error {
 	case parquet.Encodings.DeltaByteArray: // lengths of prefixes, then of suffixes
 		c.deltas(most)
 		c.deltas(most)
+	case parquet.Encodings.PlainDict, parquet.Encodings.RLEDict:
+		c.indices(most, p.dictionary)
 	}
 	if c.bad {
 		return errHeader
 	}
 	return nil
+}
+
+// indices moves over at most most indices into a dictionary of so many
+// values, in runs of one index and of bit-packed ones. A writer may cut the
+// padding off the last run.
+func (c *compact) indices(most uint64, dictionary int) {
+	const narrow = 16 // bits for which no dictionary is too small
+	if len(c.b) == 0 {
+		return
+	}
+	width := int(c.byte())
+	if width > narrow && width > bits.Len(uint(dictionary))+1 {
+		c.fail()
+		return
+	}
+	for seen := uint64(0); seen < most && len(c.b) > 0; {
+		head := c.uvarint()
+		n, size := head>>1, uint64(width+7)/8
+		if packed := head&1 == 1; packed {
+			n, size = min(n, most)*8, min(n, most)*uint64(width)
+		} else if uint64(len(c.b)) >= size && littleEndian(c.b[:size]) >= uint64(max(dictionary, 1)) {
+			c.fail()
+			return
+		}
+		c.b = c.b[min(size, uint64(len(c.b))):]
+		seen += min(n, most)
+	}
+}
+
+func littleEndian(b []byte) (v uint64) {
+	for i, x := range b {
+		v |= uint64(x) << (8 * i)
+	}
+	return v
 }
 
 // deltas moves over one run of delta-packed whole numbers.

@@ -20,7 +20,7 @@ func TestOthersReadOurs(t *testing.T) {
 	tables := map[string]*Table{
 		"long": long(),
 		"small": Must(
-			Floats("emp.var.rate", []float64{math.Inf(1), math.Inf(-1), 5e-324, -0.0, math.NaN()}),
+			Floats("emp.var.rate", []float64{math.Inf(1), math.Inf(-1), 5e-324, math.Copysign(0, -1), math.NaN()}),
 			&Column{Name: "b", Type: Bool, Floats: []float64{1, 0, 1, 1, 0}},
 			Times("t", []int64{-1, 0, NoTime, -62135596800 * second, 253402300799 * second}),
 			texts,

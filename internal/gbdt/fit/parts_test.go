@@ -171,7 +171,7 @@ func TestWideFeatures(t *testing.T) {
 			wide++
 		}
 		for row := range int32(9000) {
-			if got, want := ds.bin(f, row), f.mapper.bin(d.Features[f.index][row]); got != want {
+			if got, want := ds.bin(f, row), f.bin(d.Features[f.index][row]); got != want {
 				t.Fatalf("feature %d, row %d: bin %d, expected %d", f.index, row, got, want)
 			}
 		}
@@ -211,7 +211,7 @@ func TestHistogram(t *testing.T) {
 			f := &ds.features[i]
 			want := make([]entry, f.bins)
 			for _, r := range rows {
-				e := &want[f.mapper.bin(d.Features[f.index][r])]
+				e := &want[f.bin(d.Features[f.index][r])]
 				e.g += float64(grad[r].g)
 				e.h += float64(grad[r].h)
 			}
