@@ -4,14 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
-	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
-	"github.com/apache/arrow/go/v15/parquet/schema"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -25,8 +20,6 @@ const (
 	// asked for.
 	maxRatio     = 1032
 	unpackFreely = 16 << 20
-	// byteStreamSplit is the encoding that Arrow has no name for.
-	byteStreamSplit = 9
 )
 
 var errHeader = errors.New("a page header does not fit its data")
@@ -172,183 +165,4 @@ func checkPacked(b []byte, size int64, codec compress.Compression) error {
 		return errHeader
 	}
 	return nil
-}
-
-// checkedPages is a PageReader for a flat column. It looks into unpacked pages
-// of the delta and dictionary encodings, whose decoders allocate by counts and
-// indices that are stored in there, and turns the encoding BYTE_STREAM_SPLIT,
-// which Arrow's decoders do not know, into PLAIN.
-type checkedPages struct {
-	file.PageReader
-	descr      *schema.Column
-	dictionary int       // its number of values
-	page       file.Page // replaces the reader's page
-	err        error
-}
-
-func (p *checkedPages) Next() bool {
-	p.page = nil
-	if p.err != nil || !p.PageReader.Next() {
-		return false
-	}
-	page := p.PageReader.Page()
-	if d, ok := page.(*file.DictionaryPage); ok {
-		p.dictionary = int(d.NumValues())
-		return true
-	}
-	levels, ok := p.levels(page)
-	if !ok {
-		p.err = errHeader
-		return false
-	}
-	values := page.Data()[levels:]
-	if page.Encoding() == byteStreamSplit {
-		p.page = plainPage(page, levels, joinStreams(values, p.width()))
-		return true
-	}
-	p.err = p.checkValues(values, uint64(page.NumValues()), parquet.Encoding(page.Encoding()))
-	return p.err == nil
-}
-
-func (p *checkedPages) Page() file.Page {
-	if p.page != nil {
-		return p.page
-	}
-	return p.PageReader.Page()
-}
-
-func (p *checkedPages) Err() error {
-	if p.err != nil {
-		return p.err
-	}
-	return p.PageReader.Err()
-}
-
-// levels is the number of bytes before the values of a page.
-func (p *checkedPages) levels(page file.Page) (n int64, ok bool) {
-	size := int64(len(page.Data()))
-	switch v := page.(type) {
-	case *file.DataPageV1:
-		if p.descr.MaxDefinitionLevel() > 0 { // their length, then the levels
-			if size < 4 {
-				return 0, false
-			}
-			n = int64(binary.LittleEndian.Uint32(page.Data())) + 4
-		}
-	case *file.DataPageV2:
-		n = int64(v.DefinitionLevelByteLen()) + int64(v.RepetitionLevelByteLen())
-	}
-	return n, n <= size
-}
-
-// width is the number of bytes of a value in PLAIN, 1 when it varies.
-func (p *checkedPages) width() int {
-	if p.descr.PhysicalType() == parquet.Types.FixedLenByteArray {
-		return max(p.descr.TypeLength(), 1)
-	}
-	return max(p.descr.PhysicalType().ByteSize(), 1)
-}
-
-// joinStreams puts together values of width bytes of which b holds all first
-// bytes, then all second bytes, and so on.
-func joinStreams(b []byte, width int) []byte {
-	n := len(b) / width
-	out := make([]byte, n*width)
-	for k := range width {
-		for i, v := range b[k*n : (k+1)*n] {
-			out[i*width+k] = v
-		}
-	}
-	return out
-}
-
-// plainPage is page with other values after its levels.
-func plainPage(page file.Page, levels int64, values []byte) file.Page {
-	data := append(page.Data()[:levels:levels], values...)
-	buffer := memory.NewBufferBytes(data)
-	switch v := page.(type) {
-	case *file.DataPageV1:
-		return file.NewDataPageV1(buffer, v.NumValues(), parquet.Encodings.Plain,
-			parquet.Encoding(v.DefinitionLevelEncoding()), parquet.Encoding(v.RepetitionLevelEncoding()), int32(len(data)))
-	case *file.DataPageV2:
-		return file.NewDataPageV2(buffer, v.NumValues(), v.NumNulls(), v.NumRows(), parquet.Encodings.Plain,
-			v.DefinitionLevelByteLen(), v.RepetitionLevelByteLen(), int32(len(data)), false)
-	}
-	return page
-}
-
-// checkValues checks the counts and indices in a page of at most most values.
-func (p *checkedPages) checkValues(b []byte, most uint64, e parquet.Encoding) error {
-	c := compact{b: b}
-	switch e {
-	case parquet.Encodings.DeltaBinaryPacked, parquet.Encodings.DeltaLengthByteArray:
-		c.deltas(most)
-	case parquet.Encodings.DeltaByteArray: // lengths of prefixes, then of suffixes
-		c.deltas(most)
-		c.deltas(most)
-	case parquet.Encodings.PlainDict, parquet.Encodings.RLEDict:
-		c.indices(most, p.dictionary)
-	}
-	if c.bad {
-		return errHeader
-	}
-	return nil
-}
-
-// indices moves over at most most indices into a dictionary of so many
-// values, in runs of one index and of bit-packed ones. A writer may cut the
-// padding off the last run.
-func (c *compact) indices(most uint64, dictionary int) {
-	const narrow = 16 // bits for which no dictionary is too small
-	if len(c.b) == 0 {
-		return
-	}
-	width := int(c.byte())
-	if width > narrow && width > bits.Len(uint(dictionary))+1 {
-		c.fail()
-		return
-	}
-	for seen := uint64(0); seen < most && len(c.b) > 0; {
-		head := c.uvarint()
-		n, size := head>>1, uint64(width+7)/8
-		if packed := head&1 == 1; packed {
-			n, size = min(n, most)*8, min(n, most)*uint64(width)
-		} else if uint64(len(c.b)) >= size && littleEndian(c.b[:size]) >= uint64(max(dictionary, 1)) {
-			c.fail()
-			return
-		}
-		c.b = c.b[min(size, uint64(len(c.b))):]
-		seen += min(n, most)
-	}
-}
-
-func littleEndian(b []byte) (v uint64) {
-	for i, x := range b {
-		v |= uint64(x) << (8 * i)
-	}
-	return v
-}
-
-// deltas moves over one run of delta-packed whole numbers.
-func (c *compact) deltas(most uint64) {
-	const maxBlock = 1 << 16
-	block, minis, total := c.uvarint(), c.uvarint(), c.uvarint()
-	c.uvarint() // the first value
-	if minis == 0 || minis > block || block > maxBlock || total > most {
-		c.fail()
-		return
-	}
-	size := block / minis
-	for left := int64(total) - 1; left > 0 && !c.bad; {
-		c.uvarint() // the least delta
-		widths := c.b[:min(uint64(len(c.b)), minis)]
-		c.advance(minis)
-		for _, width := range widths {
-			if left <= 0 || c.bad {
-				break
-			}
-			c.advance(uint64(width) * size / 8)
-			left -= int64(size)
-		}
-	}
 }

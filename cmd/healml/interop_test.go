@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/healml/healml/internal/table"
+	"github.com/healml/healml/internal/testdata"
+)
+
+// TestOthersReadIt trains on real data and has the others read all of it: the
+// model through MLflow on raw columns and through LightGBM on encoded ones,
+// with the predictions that healml makes; the log, the reference and the
+// report through pyarrow and DuckDB.
+func TestOthersReadIt(t *testing.T) {
+	python, shared := testdata.Python(t), testdata.Shared(t)
+	root := t.TempDir()
+	healml := func(codes string, args ...string) {
+		t.Helper()
+		var msg bytes.Buffer
+		args = append([]string{"--root", root, "--now", "1992-10-08T00:00:00Z", "--quiet"}, args...)
+		if code := run(context.Background(), args, nil, &msg, &msg); !strings.Contains(codes, fmt.Sprint(code)) {
+			t.Fatalf("healml %s ended with %d: %s", strings.Join(args, " "), code, &msg)
+		}
+	}
+	data := filepath.Join(shared, "data", "oj", "oj_demo_schema.csv")
+	healml("0", "train", data, "--target", "sales", "--time", "date")
+	all, err := table.Read(data, table.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, predicted := filepath.Join(root, "raw.csv"), filepath.Join(root, "predicted.csv")
+	n := all.NumRows()
+	if err := table.Write(raw, all.Drop("sales").Slice(n*4/5, n)); err != nil {
+		t.Fatal(err)
+	}
+	healml("0", "predict", raw, "--out", predicted, "--log")
+	healml("0 10", "drift")
+	versions, err := filepath.Glob(filepath.Join(root, "exported_model", "v0001-*"))
+	if err != nil || len(versions) != 1 {
+		t.Fatalf("versions %q, %v", versions, err)
+	}
+	args := []string{filepath.Join("testdata", "interop.py"), versions[0], raw, predicted, "sales", filepath.Join(versions[0], "reference.parquet")}
+	for _, pattern := range []string{"data/predictions/date=*/*.parquet", "data/reports/*/report.parquet"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no %s: %v", pattern, err)
+		}
+		args = append(args, found...)
+	}
+	out, err := exec.Command(python, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
