@@ -46,7 +46,7 @@ func newWorld(t *testing.T, stream *table.Table, days int, share float64, faults
 	must(t, err)
 	rows, err := train.Prepare(w.past, inf, train.TimesOf(w.past, inf.Time), nil)
 	must(t, err)
-	res, err := train.Run(ctx, rows, train.Options{Holdout: 0.2, Seed: 1, Set: map[string]string{"num_iterations": "40"}})
+	res, err := train.Run(ctx, rows, train.Options{Holdout: 0.2, Seed: 1, Threads: 1, Set: map[string]string{"num_iterations": "40"}})
 	must(t, err)
 	reference, err := res.Reference(5000)
 	must(t, err)
@@ -104,7 +104,7 @@ func (w *world) heal(t *testing.T, change func(*retrain.Options)) (*retrain.Inci
 	o := retrain.Options{
 		Policy:  heal.Policy{Cooldown: time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9},
 		Sources: retrain.Sources{Predictions: w.dir("predictions"), Actuals: w.dir("actuals"), Data: w.past, Reference: reference},
-		Reasons: []string{"the test says so"}, Seed: 1, Now: w.now, Clock: func() time.Time { return w.now }, Progress: func(string, int, int) {},
+		Reasons: []string{"the test says so"}, Seed: 1, Threads: 1, Now: w.now, Clock: func() time.Time { return w.now }, Progress: func(string, int, int) {},
 	}
 	if change != nil {
 		change(&o)
@@ -245,7 +245,7 @@ func TestPointerMoved(t *testing.T) {
 	reference, err := w.champion.Reference()
 	must(t, err)
 	_, err = retrain.Run(context.Background(), w.reg, w.champion, registry.Pointer{Version: in.Champion, Generation: 1}, w.promoted, retrain.Options{
-		Policy: heal.Policy{MinLabels: 200, Confidence: 0.9}, Reasons: []string{"late"}, Seed: 2, Now: w.now,
+		Policy: heal.Policy{MinLabels: 200, Confidence: 0.9}, Reasons: []string{"late"}, Seed: 2, Threads: 1, Now: w.now,
 		Sources: retrain.Sources{Predictions: w.dir("predictions"), Actuals: w.dir("actuals"), Data: w.past, Reference: reference},
 		Clock:   func() time.Time { return w.now }, Progress: func(string, int, int) {},
 	})
