@@ -173,7 +173,7 @@ func Load(root, file string) (c *Config, found bool, err error) {
 	default:
 		return nil, false, &Error{File: file, Err: err}
 	}
-	err = v.UnmarshalExact(c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(durationHook, mapstructure.StringToSliceHookFunc(","))))
+	err = v.UnmarshalExact(c, viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(durationHook, wholeHook, mapstructure.StringToSliceHookFunc(","))))
 	if err != nil {
 		return nil, found, &Error{File: file, Err: plain(err)}
 	}
@@ -264,12 +264,16 @@ func (c *Config) Validate() error {
 		return bad("drift.max_rows", "%d, expected at least drift.min_rows (%d)", c.Drift.MaxRows, c.Drift.MinRows)
 	case !(c.Retrain.Confidence > 0.5 && c.Retrain.Confidence < 1):
 		return bad("retrain.confidence", "%v, expected between 0.5 and 1", c.Retrain.Confidence)
-	case c.Retrain.Margin < 0 || c.Retrain.Margin >= 1:
+	case !(c.Retrain.Margin >= 0 && c.Retrain.Margin < 1):
 		return bad("retrain.margin", "%v, expected at least 0 and below 1", c.Retrain.Margin)
-	case c.Retrain.NewLabels < 0:
+	case !(c.Retrain.NewLabels >= 0):
 		return bad("retrain.new_labels", "%v, expected at least 0", c.Retrain.NewLabels)
 	case c.Retrain.MinLabels < 20:
 		return bad("retrain.min_labels", "%d, expected at least 20", c.Retrain.MinLabels)
+	case c.Retrain.MaxRows < 0:
+		return bad("retrain.max_rows", "%d, expected 0 (all) or more", c.Retrain.MaxRows)
+	case c.Drift.Keep < 0:
+		return bad("drift.keep", "%d, expected 0 (all) or more", c.Drift.Keep)
 	case c.Models.Keep < 1:
 		return bad("models.keep", "%d, expected at least 1", c.Models.Keep)
 	case c.Serve.MaxRows < 1 || c.Serve.MaxBody < 1 || c.Serve.MaxInFlight < 1:

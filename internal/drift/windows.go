@@ -41,8 +41,10 @@ const (
 	// normal, and this much is taken off; in proportion when it is several.
 	dfSingle = 0.2
 	// The current sample's windows count for at most this many times the
-	// reference's mean square, or a change in the midst of the current
-	// sample would hide itself.
+	// square of the reference's mean square, or a change in the midst of the
+	// current sample would hide itself. The bound is tight where the
+	// reference is calm, and loose where it is restless and its few windows
+	// may have missed how much.
 	currentExcess = 2
 	// A restless column drifts only when its score is this many times the
 	// greatest of the reference's own windows.
@@ -78,7 +80,8 @@ func observe(ref, cur []uint8, cells, tests int, f statistic) restlessness {
 			if i == 0 {
 				s.greatest[t] = greatest[t]
 			} else {
-				square[t] = min(square[t], currentExcess*max(s.meanSquare[t], 1))
+				own := max(s.meanSquare[t], 1)
+				square[t] = min(square[t], currentExcess*own*own)
 			}
 			s.meanSquare[t] += (square[t] - s.meanSquare[t]) * k / (s.windows + k)
 		}

@@ -213,9 +213,9 @@ func (j *job) levelFaults(then, now float64) {
 
 func (j *job) frozenLevel(l LevelPair) {
 	if l.Unseen {
-		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which the reference does not hold", l.Level)})
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which the reference does not hold", cut(l.Level, longLevel))})
 	} else if l.Then < frozenShare {
-		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which had %s of the reference", l.Level, percent(float64(l.Then)))})
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which had %s of the reference", cut(l.Level, longLevel), percent(float64(l.Then)))})
 	}
 }
 
@@ -238,6 +238,6 @@ func (j *job) renamed(gone, fresh []LevelPair, then, now float64) {
 			continue
 		}
 		fresh = slices.Delete(fresh, best, best+1)
-		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", old.Level, percent(float64(old.Then)), l.Level, percent(float64(l.Now)))})
+		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", cut(old.Level, longLevel), percent(float64(old.Then)), cut(l.Level, longLevel), percent(float64(l.Now)))})
 	}
 }

@@ -90,7 +90,20 @@ func ReadReport(dir, id string) (*Report, error) {
 	if r.Format < 1 || r.Format > Format {
 		return nil, fmt.Errorf("read report %s: format %d is not known to this build (it reads 1 to %d)", path, r.Format, Format)
 	}
+	if err := errors.Join(complete(r.Order, r.Columns), complete(r.PredictionOrder, r.Prediction)); err != nil {
+		return nil, fmt.Errorf("read report %s: %w", path, err)
+	}
 	return &r, nil
+}
+
+// complete checks that every column that is listed is described.
+func complete(order []string, columns map[string]*Column) error {
+	for _, name := range order {
+		if columns[name] == nil {
+			return fmt.Errorf("column %q is listed and not described", name)
+		}
+	}
+	return nil
 }
 
 // ListReports are the ids of the reports in dir, oldest first.

@@ -67,6 +67,9 @@ const (
 	mostLevels              = 8
 )
 
+// longLevel is where a level's name is cut in sentences and tips.
+const longLevel = 40
+
 // chart draws a column's distribution then and now: a histogram as two
 // outlines, levels as pairs of bars.
 func chart(c *Column) template.HTML {
@@ -115,15 +118,17 @@ func pairs(b *strings.Builder, ls []LevelPair) {
 	}
 	step := chartWidth / float64(len(ls))
 	for i, l := range ls {
+		fmt.Fprintf(b, `<g><title>%s: %s → %s</title>`, template.HTMLEscapeString(cut(l.Level, longLevel)), percent(float64(l.Then)), percent(float64(l.Now)))
 		for k, v := range []float64{float64(l.Then), float64(l.Now)} {
 			if math.IsNaN(v) {
 				v = 0
 			}
 			height := chartHeight * v / top
 			class := [...]string{"then", "now"}[k]
-			fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s</title></rect>`,
-				class, (float64(i)+0.1+0.4*float64(k))*step, chartHeight-height, 0.38*step, height, template.HTMLEscapeString(l.Level), percent(v))
+			fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
+				class, (float64(i)+0.1+0.4*float64(k))*step, chartHeight-height, 0.38*step, height)
 		}
+		b.WriteString("</g>")
 		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, (float64(i)+0.5)*step, chartHeight+10, template.HTMLEscapeString(cut(l.Level, int(step/6))))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -14,7 +15,7 @@ import (
 // Render writes the report for a terminal of the given width: the verdict, and
 // a line a column with its distribution then and now.
 func Render(w io.Writer, r *Report, color bool, width int) error {
-	verdict := r.Verdict
+	verdict := printable(r.Verdict)
 	if color {
 		c := text.FgGreen
 		if r.Drift {
@@ -31,7 +32,7 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 	}
 	fmt.Fprintf(w, " against %s of the reference", thousands(r.ReferenceRows))
 	if r.ModelVersion != "" {
-		fmt.Fprintf(w, " of %s", r.ModelVersion)
+		fmt.Fprintf(w, " of %s", printable(r.ModelVersion))
 	}
 	fmt.Fprint(w, "\n\n")
 	t := newTextTable(w)
@@ -47,15 +48,26 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 		fmt.Fprintln(w)
 	}
 	for _, reason := range r.Reasons {
-		fmt.Fprintf(w, "  %s\n", text.WrapSoft(reason, max(width-2, 20)))
+		fmt.Fprintf(w, "  %s\n", text.WrapSoft(printable(reason), max(width-2, 20)))
 	}
 	if p := r.Performance; p != nil && !p.Drift {
 		fmt.Fprintf(w, "\n  %s\n", p)
 	}
 	for _, s := range r.Skipped {
-		fmt.Fprintf(w, "  %s: left out, %s\n", s.Column, s.Reason)
+		fmt.Fprintf(w, "  %s: left out, %s\n", printable(s.Column), printable(s.Reason))
 	}
 	return nil
+}
+
+// printable shows what has no shape of its own, such as the orders that a
+// terminal obeys, as �: names come from data.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsGraphic(c) {
+			return c
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 func newTextTable(w io.Writer) table.Writer {
@@ -87,7 +99,7 @@ func textRow(name string, c *Column, color bool) table.Row {
 	if m := float64(c.Missing.Now); m > 0 || c.Missing.Then > 0 {
 		missing = percent(m)
 	}
-	return table.Row{mark, name, sparkline(then, scale), sparkline(now, scale), probability(float64(c.P)), short(float64(c.PSI)), short(float64(c.JS)), missing, unseen}
+	return table.Row{mark, printable(name), sparkline(then, scale), sparkline(now, scale), probability(float64(c.P)), short(float64(c.PSI)), short(float64(c.JS)), missing, unseen}
 }
 
 // probability is a p-value for people.

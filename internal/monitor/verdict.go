@@ -101,7 +101,7 @@ func (c *Column) reason() string {
 			return "the mix of levels changed"
 		}
 		l := c.Levels[0]
-		return fmt.Sprintf("the share of %q went from %s to %s", l.Level, percent(float64(l.Then)), percent(float64(l.Now)))
+		return fmt.Sprintf("the share of %q went from %s to %s", cut(l.Level, longLevel), percent(float64(l.Then)), percent(float64(l.Now)))
 	}
 	return c.numberReason()
 }
@@ -147,7 +147,7 @@ func (c *Column) unseenNames() string {
 	var names []string
 	for _, l := range c.Levels {
 		if l.Unseen {
-			names = append(names, strconv.Quote(l.Level))
+			names = append(names, strconv.Quote(cut(l.Level, longLevel)))
 		}
 	}
 	if len(names) == 0 {

@@ -49,7 +49,7 @@ type backtest struct {
 	champion *model.Model
 	params   fit.Params
 	metric   score.Metric
-	unseen   int // first row that the champion has not learnt from
+	unseen   int // first row to judge on, which the champion has not learnt from
 	minFold  int // least rows of a fold
 	conf     float64
 	seed     uint64

@@ -26,26 +26,40 @@ var teaching = []string{"absent", "empty", "unit"}
 
 // brokenStretches finds the stretches of logged rows in which a feed was
 // broken, by comparing each with the reference that the champion was made
-// with. Rows of one time are never parted.
-func brokenStretches(ctx context.Context, reference, logged *table.Table, t *schema.Template) ([]Exclusion, error) {
-	var out []Exclusion
+// with. Rows of one time are never parted. bad tells the rows of logged that
+// lie in one.
+func brokenStretches(ctx context.Context, reference, logged *table.Table, t *schema.Template) (out []Exclusion, bad []bool, err error) {
+	bad = make([]bool, logged.NumRows())
 	reference = thin(reference, stretchSkeleton)
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		rows := logged.Take(s)
 		r, err := monitor.Compare(ctx, monitor.Input{Reference: reference, Current: rows, Columns: t.Columns, ReferenceTime: t.Time, Time: orderColumn})
 		if err != nil {
-			return nil, fmt.Errorf("look for broken feeds: %w", err)
+			return nil, nil, fmt.Errorf("look for broken feeds: %w", err)
 		}
 		for _, f := range r.Faults {
 			if !slices.Contains(teaching, f.Kind) {
 				continue
 			}
-			times := rows.Column(orderColumn).Times
-			out = append(out, Exclusion{From: time.UnixMicro(times[0]).UTC(), To: time.UnixMicro(times[len(times)-1]).UTC(), Column: f.Column, Why: f.Detail})
+			e := Exclusion{Column: f.Column, Why: f.Detail, Rows: len(s)}
+			e.From, e.To = span(rows.Column(orderColumn).Times)
+			out = append(out, e)
+			for _, i := range s {
+				bad[i] = true
+			}
 			break
 		}
 	}
-	return out, nil
+	return out, bad, nil
+}
+
+// span is the first and the last of ascending times; zero when none is known.
+func span(times []int64) (from, to time.Time) {
+	first := slices.IndexFunc(times, func(us int64) bool { return us != table.NoTime })
+	if first < 0 {
+		return
+	}
+	return time.UnixMicro(times[first]).UTC(), time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 // thin is every k-th row of t, at most n.

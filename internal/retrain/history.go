@@ -18,11 +18,8 @@ import (
 // history is every labelled row there is: the training data, then the logged
 // predictions whose truth came in.
 type history struct {
-	rows *train.Rows
-	// logged counts the rows that came from the log, excluded those left out
-	// because a feed was broken when they were logged.
-	logged   int
-	excluded []Exclusion
+	rows     *train.Rows
+	excluded []Exclusion // logged rows left out because a feed was broken
 }
 
 // orderColumn carries the time by which rows are ordered through the joining
@@ -179,13 +176,12 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 	if err != nil {
 		return nil, err
 	}
-	broken, err := brokenStretches(ctx, s.Reference, logged, t)
-	if err != nil {
+	h := &history{}
+	var bad []bool
+	if h.excluded, bad, err = brokenStretches(ctx, s.Reference, logged, t); err != nil {
 		return nil, err
 	}
-	h := &history{}
-	logged, h.excluded = exclude(logged, broken)
-	h.logged = logged.NumRows()
+	logged = exclude(logged, bad)
 	all, err := table.Concat(old, logged)
 	if err != nil {
 		return nil, err
@@ -209,22 +205,13 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 	return h, err
 }
 
-// exclude takes the rows out that lie in one of the exclusions and counts them.
-func exclude(t *table.Table, out []Exclusion) (*table.Table, []Exclusion) {
-	if len(out) == 0 {
-		return t, nil
-	}
-	times := t.Column(orderColumn).Times
+// exclude takes the bad rows out.
+func exclude(t *table.Table, bad []bool) *table.Table {
 	var keep []int
-rows:
-	for i, us := range times {
-		for k := range out {
-			if us >= out[k].From.UnixMicro() && us <= out[k].To.UnixMicro() {
-				out[k].Rows++
-				continue rows
-			}
+	for i, b := range bad {
+		if !b {
+			keep = append(keep, i)
 		}
-		keep = append(keep, i)
 	}
-	return t.Take(keep), out
+	return t.Take(keep)
 }

@@ -140,7 +140,11 @@ func (in *Incident) Story() string {
 		fmt.Fprintf(&b, "- %s\n", r)
 	}
 	for _, e := range in.Excluded {
-		fmt.Fprintf(&b, "- %d rows from %s to %s are not learnt from: %s in column %q\n", e.Rows, e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"), e.Why, e.Column)
+		when := "without a time"
+		if !e.From.IsZero() {
+			when = fmt.Sprintf("from %s to %s", e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"))
+		}
+		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, when, e.Why, e.Column)
 	}
 	fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
 	in.tellTrials(&b)

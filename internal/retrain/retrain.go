@@ -40,8 +40,8 @@ type Options struct {
 
 // Exclusion is a stretch of time whose rows are never learnt from.
 type Exclusion struct {
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
+	From   time.Time `json:"from,omitzero"` // zero, as To, when no row has a time
+	To     time.Time `json:"to,omitzero"`
 	Column string    `json:"column"`
 	Why    string    `json:"why"`
 	Rows   int       `json:"rows"`
@@ -80,7 +80,8 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
 	in.Rows, in.Excluded = h.rows.Len(), append(in.Excluded, h.excluded...)
 	in.Labels = in.Rows - unseen
-	evidence.Labels = in.Labels
+	judged := judgedFrom(h.rows, unseen)
+	evidence.Labels = in.Rows - judged
 	a := heal.Assess(o.Policy, evidence)
 	in.note(a)
 	in.identify()
@@ -93,7 +94,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	list := cures(h.rows.Len())
 	b := &backtest{
-		rows: h.rows, champion: champion.Model, params: p, metric: score.Metric(champion.Metrics.Metric), unseen: unseen,
+		rows: h.rows, champion: champion.Model, params: p, metric: score.Metric(champion.Metrics.Metric), unseen: judged,
 		minFold: o.Policy.MinLabels, conf: o.Policy.Level(len(list)), seed: o.Seed, say: o.Progress, clock: o.Clock,
 	}
 	in.Metric = string(train.RowMetric(b.metric, t.Task))
@@ -129,6 +130,16 @@ func firstAfter(r *train.Rows, t time.Time) int {
 		limit = table.NoTime // rows without a time are those of the data file
 	}
 	return sort.Search(r.Len(), func(i int) bool { return r.Times[i] > limit })
+}
+
+// judgedFrom is the first row that cures are judged on: the first unseen one,
+// or, when hardly any row is left that the champion knows, the middle, so that
+// there are rows to learn from.
+func judgedFrom(r *train.Rows, unseen int) int {
+	if unseen >= train.MinRows {
+		return unseen
+	}
+	return r.Cut(0.5)
 }
 
 // parameters are those that the champion was trained with.

@@ -204,7 +204,6 @@ func consistency(sample []byte, delim byte) (fields int, share float64) {
 	for rows < enough && s.skipBlank() {
 		n, err := s.countFields()
 		if err != nil {
-			n = 0
 			s.skipLine()
 		}
 		if rows == 0 {

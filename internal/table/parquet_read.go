@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
@@ -162,9 +161,6 @@ func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder) error {
 		chunk, err := chunkBytes(f.data, m)
 		if err != nil {
 			return err
-		}
-		if m.NumValues() != rows {
-			return fmt.Errorf("row group %d has %d rows, the column %d", g, rows, m.NumValues())
 		}
 		if err := checkPages(chunk, rows, m.Compression()); err != nil {
 			return err

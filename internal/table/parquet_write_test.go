@@ -52,3 +52,66 @@ func TestParquetLayout(t *testing.T) {
 		}
 	}
 }
+
+func TestRuns(t *testing.T) {
+	tests := []struct {
+		name              string
+		b                 []byte
+		width             int
+		most, limit       uint64
+		wantSeen, wantOne uint64
+		bad               bool
+	}{
+		{"a run", []byte{5 << 1, 3}, 2, 5, 4, 5, 5, false},
+		{"a run beyond the limit", []byte{5 << 1, 3}, 2, 5, 3, 5, 5, true},
+		{"a run longer than asked for", []byte{200, 1, 1}, 1, 7, 2, 7, 7, false},
+		{"a run of zeros", []byte{5 << 1, 0}, 1, 5, 2, 5, 0, false},
+		{"a wide run", []byte{2 << 1, 0, 1}, 9, 2, 257, 2, 2, false},
+		{"a wide run beyond the limit", []byte{2 << 1, 0, 1}, 9, 2, 256, 2, 2, true},
+		{"no bits", []byte{8 << 1}, 0, 8, 1, 8, 0, false},
+		{"packed", []byte{1<<1 | 1, 0b1011_0110}, 1, 8, 2, 8, 5, false},
+		{"packed, not all asked for", []byte{1<<1 | 1, 0b1011_0110}, 1, 5, 2, 5, 3, false},
+		{"packed, padding cut off", []byte{4<<1 | 1, 0xff, 0xff}, 1, 20, 2, 16, 16, false},
+		{"two runs", []byte{3 << 1, 1, 1<<1 | 1, 1}, 1, 9, 2, 9, 4, false},
+		{"short", []byte{3 << 1, 1}, 1, 9, 2, 3, 3, false},
+		{"cut within a run", []byte{3 << 1}, 1, 3, 2, 3, 0, true},
+		{"empty", nil, 1, 3, 2, 0, 0, false},
+	}
+	for _, tt := range tests {
+		c := compact{b: tt.b}
+		seen, ones := c.runs(tt.width, tt.most, tt.limit)
+		if c.bad != tt.bad || !tt.bad && (seen != tt.wantSeen || tt.width == 1 && ones != tt.wantOne) {
+			t.Errorf("%s: %d seen, %d ones, bad %t", tt.name, seen, ones, c.bad)
+		}
+	}
+}
+
+func TestDeltas(t *testing.T) {
+	// Blocks of 8 in 1 part: 3 numbers that begin with 0; the least delta, the
+	// width of 1 bit, 8 bits.
+	run := []byte{8, 1, 3, 0, 0, 1, 0xff}
+	tests := []struct {
+		name    string
+		b       []byte
+		present uint64
+		bad     bool
+	}{
+		{"whole", run, 3, false},
+		{"fewer than present", run, 4, true},
+		{"more than present", run, 2, true},
+		{"cut", run[:6], 3, true},
+		{"cut before the widths", run[:5], 3, true},
+		{"one", []byte{8, 1, 1, 0}, 1, false},
+		{"none", nil, 0, false},
+		{"none, written out", []byte{8, 1, 0, 0}, 0, false},
+		{"no parts", []byte{8, 0, 1, 0}, 1, true},
+		{"more parts than numbers", []byte{8, 9, 1, 0}, 1, true},
+		{"a great block", []byte{0xff, 0xff, 0xff, 1, 1, 1, 0}, 1, true},
+	}
+	for _, tt := range tests {
+		c := compact{b: tt.b}
+		if c.deltas(tt.present); c.bad != tt.bad {
+			t.Errorf("%s: bad %t, want %t", tt.name, c.bad, tt.bad)
+		}
+	}
+}

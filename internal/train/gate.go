@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/healml/healml/internal/feature"
@@ -38,7 +39,7 @@ const minCompared = 50
 // seen.
 func (r *Result) Gate(champion *Champion, confidence float64, seed uint64) (Verdict, error) {
 	m := string(r.Metric)
-	ours, base := r.Holdout[m], r.Baseline[m]
+	ours, base := known(r.Holdout, m), known(r.Baseline, m)
 	v := Verdict{Passed: r.Metric.Better(ours, base)}
 	if !v.Passed {
 		v.Reasons = append(v.Reasons, fmt.Sprintf("%s %.5g is no better than the %.5g of a constant prediction", m, ours, base))
@@ -51,6 +52,15 @@ func (r *Result) Gate(champion *Champion, confidence float64, seed uint64) (Verd
 	}
 	err := r.challenge(&v, champion, confidence, seed)
 	return v, err
+}
+
+// known is a metric's value; NaN, which no gate lets pass, when it was
+// left out because it is not defined or not finite.
+func known(metrics map[string]float64, name string) float64 {
+	if v, ok := metrics[name]; ok {
+		return v
+	}
+	return math.NaN()
 }
 
 func (r *Result) challenge(v *Verdict, c *Champion, confidence float64, seed uint64) error {
