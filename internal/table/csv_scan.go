@@ -202,10 +202,7 @@ func consistency(sample []byte, delim byte) (fields int, share float64) {
 	s := newScanner(sample, 0, delim)
 	rows, same := 0, 0
 	for rows < enough && s.skipBlank() {
-		n, err := s.countFields()
-		if err != nil {
-			s.skipLine()
-		}
+		n := s.countFields()
 		if rows == 0 {
 			fields = n
 		}
@@ -216,15 +213,23 @@ func consistency(sample []byte, delim byte) (fields int, share float64) {
 	return fields, float64(same) / float64(max(rows, 1))
 }
 
-// countFields reads a row.
-func (s *scanner) countFields() (n int, err error) {
+// countFields reads a row. It returns 0 when a quote is at fault, or stands
+// amid a field, as it does where a delimiter is taken for one within quotes.
+func (s *scanner) countFields() (n int) {
+	stray := false
 	for more := true; more; n++ {
-		if _, _, err := s.field(); err != nil {
-			return 0, err
+		b, quoted, err := s.field()
+		if err != nil {
+			s.skipLine()
+			return 0
 		}
+		stray = stray || !quoted && bytes.IndexByte(b, '"') >= 0
 		more = s.next()
 	}
-	return n, nil
+	if stray {
+		return 0
+	}
+	return n
 }
 
 // skipLine moves to the end of the line.

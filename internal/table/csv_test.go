@@ -51,6 +51,8 @@ func TestReadCSV(t *testing.T) {
 		{"pipe", "a|b\n1|x\n", "a:number|b:string\n1|x"},
 		{"delimiter in quotes", "\"a;b\";\"c,d,e\"\n1;\"x,y\"\n", "a;b:number|c,d,e:string\n1|x,y"},
 		{"delimiters in quotes that do not work out", "n,\"0;;;7\"\n\"0;p\",0A\n", "n:string|0;;;7:string\n0;p|0A"},
+		{"delimiters in quotes with a line end", "n,\"0;\n;7\"\n1,2\n", "n:number|0;\n;7:number\n1|2"},
+		{"inches", "size;n\n5\" pipe;1\n6\" pipe, long;2\n", "size:string|n:number\n5\" pipe|1\n6\" pipe, long|2"},
 		{"one column", "a\n1\n2\n", "a:number\n1\n2"},
 		{"header only", "a,b\n", "a:number|b:number"},
 		{"header only, bare", "a", "a:number"},
