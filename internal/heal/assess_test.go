@@ -55,6 +55,18 @@ func TestAssessActsWithinBounds(t *testing.T) {
 	})
 }
 
+// TestOldAtMaxAge: a champion is too old after the greatest age, not at it.
+func TestOldAtMaxAge(t *testing.T) {
+	e := heal.Evidence{Now: now, Promoted: now.Add(-policy.MaxAge), Labels: 500, Learnt: 50_000}
+	if a := heal.Assess(policy, e); a.Act {
+		t.Errorf("acts at the greatest age: %s", a.Because)
+	}
+	e.Promoted = e.Promoted.Add(-1)
+	if a := heal.Assess(policy, e); !a.Act {
+		t.Errorf("does not act beyond the greatest age: %s", a.Because)
+	}
+}
+
 // TestChooseCases: the rule in examples, which say where its edges are.
 func TestChooseCases(t *testing.T) {
 	p := heal.Policy{Margin: 0.01, Confidence: 0.9}

@@ -203,6 +203,7 @@ func TestFlags(t *testing.T) {
 		"missing level":                 {map[int]float64{1: math.NaN()}, model.Missing},
 		"missing boolean":               {map[int]float64{5: math.NaN()}, model.Missing},
 		"level never seen":              {map[int]float64{1: -1}, model.Unseen},
+		"the first level":               {map[int]float64{1: 0}, 0},
 		"too small":                     {map[int]float64{2: math.Nextafter(-10, -11)}, model.OutOfRange},
 		"too great":                     {map[int]float64{3: math.Nextafter(100, 101)}, model.OutOfRange},
 		"infinite":                      {map[int]float64{3: math.Inf(1)}, model.OutOfRange},

@@ -75,10 +75,15 @@ func TestDeadFeedIsTold(t *testing.T) {
 	if len(again.Excluded) == 0 {
 		t.Errorf("nothing is left out: %s", again.Story())
 	}
+	kept := 80 * 20
 	for _, e := range again.Excluded {
+		kept -= e.Rows
 		if !e.From.IsZero() && e.From.Before(synth.Start) || e.To.After(w.now) || e.Rows == 0 {
 			t.Errorf("%d rows from %v to %v are left out", e.Rows, e.From, e.To)
 		}
+	}
+	if again.Rows != kept {
+		t.Errorf("%d rows are learnt from, expected %d", again.Rows, kept)
 	}
 }
 

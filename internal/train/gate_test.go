@@ -76,6 +76,45 @@ func TestGateAgainstOthers(t *testing.T) {
 	}
 }
 
+// TestGateLetsNoiseBe: a loss that is a little greater by chance is not proven
+// worse.
+func TestGateLetsNoiseBe(t *testing.T) {
+	tab, _ := synth.Sales(3, synth.Options{Days: 60, Still: true})
+	res, err := train.Run(context.Background(), prepare(t, tab, "sales"), train.Options{Holdout: 0.2, Threads: 1, Set: map[string]string{"num_iterations": "20"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := res.Model("v0001-00000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := res.Rows.Predict(res.Trees, res.Test, res.Rows.Len(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worse := 0
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		res.Outputs = slices.Clone(theirs)
+		for i := range res.Outputs {
+			res.Outputs[i] += rng.NormFloat64()
+		}
+		v, err := res.Gate(&train.Champion{Model: m, Learned: synth.Start}, 0.95, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Gain.Mean < 0 && v.Gain.Hi > 0 {
+			worse++
+			if !v.Passed || !strings.Contains(strings.Join(v.Reasons, "; "), "not proven worse") {
+				t.Errorf("refused: %+v", v)
+			}
+		}
+	}
+	if worse == 0 {
+		t.Error("no case was met")
+	}
+}
+
 // TestClassified: both classified tasks are learnt, and what is kept of them
 // are probabilities.
 func TestClassified(t *testing.T) {
