@@ -24,9 +24,6 @@ type trainOptions struct {
 	out     string
 }
 
-// referenceRows bounds the rows kept to compare later traffic with.
-const referenceRows = 20_000
-
 func newTrainCommand(a *app) *cobra.Command {
 	var o trainOptions
 	cmd := &cobra.Command{
@@ -184,7 +181,7 @@ func (a *app) champion() (*train.Champion, error) {
 // bundleOf is a result as the registry publishes it.
 func bundleOf(res *train.Result, now time.Time) (*registry.Bundle, error) {
 	rows := res.Rows
-	reference, err := res.Reference(referenceRows)
+	reference, err := res.Reference(train.ReferenceRows)
 	if err != nil {
 		return nil, err
 	}

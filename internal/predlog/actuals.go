@@ -40,8 +40,8 @@ func writeActuals(disk durable.Disk, dir string, t *table.Table, source, content
 		return 0, false, fmt.Errorf("write actuals: column %s is %s, expected time", ColumnActualTime, at.Type)
 	}
 	kept, err := table.New(
-		asText(id.Take(rows)),
-		asText(value.Take(rows)),
+		id.Take(rows).AsText(),
+		value.Take(rows).AsText(),
 		at.Take(rows),
 		constant(ColumnActualSource, source, len(rows)),
 	)

@@ -341,23 +341,10 @@ func unify(tables []*table.Table) []*table.Table {
 		cols := slices.Clone(t.Columns())
 		for j, c := range cols {
 			if mixed[c.Name] && c.Type != table.String {
-				cols[j] = asText(c)
+				cols[j] = c.AsText()
 			}
 		}
 		out[i] = table.Must(cols...)
 	}
 	return out
-}
-
-// asText is c as a String column, each value as it would stand in a CSV file.
-func asText(c *table.Column) *table.Column {
-	var out texts
-	for i := range c.Len() {
-		if c.Missing(i) {
-			out.addMissing()
-		} else {
-			out.add([]byte(c.Format(i)))
-		}
-	}
-	return out.column(c.Name)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -91,26 +90,10 @@ func rawRows(src *table.Table, t *schema.Template, target, fallback string) (*ta
 // targetColumn is a target column in the one type that its task is joined in:
 // text for classes, numbers for a regression.
 func targetColumn(c *table.Column, task schema.Task) *table.Column {
-	if !task.Classified() || c.Type == table.String {
+	if !task.Classified() {
 		return c
 	}
-	out := &table.Column{Name: c.Name, Type: table.String, Codes: make([]int32, c.Len())}
-	index := map[string]int32{}
-	for i := range out.Codes {
-		if c.Missing(i) {
-			out.Codes[i] = -1
-			continue
-		}
-		s := c.Format(i)
-		k, ok := index[s]
-		if !ok {
-			k = int32(len(out.Dict))
-			index[s] = k
-			out.Dict = append(out.Dict, s)
-		}
-		out.Codes[i] = k
-	}
-	return out
+	return c.AsText()
 }
 
 // coerce is a raw column in the type of its kind; a column that is not there
@@ -120,7 +103,7 @@ func coerce(c *table.Column, want schema.Column, n int) (*table.Column, error) {
 	numeric := func(t table.Type) bool { return t == table.Float || t == table.Bool }
 	switch {
 	case c == nil:
-		return missing(want.Name, typ, n), nil
+		return table.AllMissing(want.Name, typ, n), nil
 	case c.Type == typ:
 		return c, nil
 	case numeric(c.Type) && numeric(typ):
@@ -128,36 +111,14 @@ func coerce(c *table.Column, want schema.Column, n int) (*table.Column, error) {
 		out.Type = typ
 		return &out, nil
 	case typ == table.String && numeric(c.Type):
-		return targetColumn(c, schema.Multiclass), nil
+		return c.AsText(), nil
 	}
 	for i := range c.Len() {
 		if !c.Missing(i) {
 			return nil, fmt.Errorf("column %q holds %ss in the history, expected %s", want.Name, c.Type, want.Kind)
 		}
 	}
-	return missing(want.Name, typ, n), nil
-}
-
-func missing(name string, typ table.Type, n int) *table.Column {
-	c := &table.Column{Name: name, Type: typ}
-	switch typ {
-	case table.String:
-		c.Codes = make([]int32, n)
-		for i := range c.Codes {
-			c.Codes[i] = -1
-		}
-	case table.Time:
-		c.Times = make([]int64, n)
-		for i := range c.Times {
-			c.Times[i] = table.NoTime
-		}
-	default:
-		c.Floats = make([]float64, n)
-		for i := range c.Floats {
-			c.Floats[i] = math.NaN()
-		}
-	}
-	return c
+	return table.AllMissing(want.Name, typ, n), nil
 }
 
 // gather joins all labelled rows, leaves out those logged while a feed was

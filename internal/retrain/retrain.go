@@ -186,7 +186,7 @@ func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champio
 // bundle is the winner as the registry publishes it.
 func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options) (*registry.Bundle, error) {
 	rows, won := r.Rows, in.winner()
-	reference, err := r.Reference(referenceRows)
+	reference, err := r.Reference(train.ReferenceRows)
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,6 @@ func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options
 	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())
 	return b, nil
 }
-
-// referenceRows bounds the rows kept to compare later traffic with.
-const referenceRows = 20_000
 
 // winner is the trial of the cure that won.
 func (in *Incident) winner() Trial {

@@ -139,6 +139,30 @@ func Floats(name string, v []float64) *Column { return &Column{Name: name, Type:
 // Times returns a Time column that takes over v.
 func Times(name string, v []int64) *Column { return &Column{Name: name, Type: Time, Times: v} }
 
+// AllMissing returns a column of n missing values.
+func AllMissing(name string, typ Type, n int) *Column {
+	c := &Column{Name: name, Type: typ}
+	c.appendFrom(nil, n, nil)
+	return c
+}
+
+// AsText is c as a String column, each value as it would stand in a CSV file.
+// A String column is returned as it is.
+func (c *Column) AsText() *Column {
+	if c.Type == String {
+		return c
+	}
+	out := &Column{Name: c.Name, Type: String, Codes: make([]int32, c.Len())}
+	b := dictBuilder{index: map[string]int32{}}
+	for i := range out.Codes {
+		if out.Codes[i] = -1; !c.Missing(i) {
+			out.Codes[i] = b.code(c.Format(i))
+		}
+	}
+	out.Dict = b.dict
+	return out
+}
+
 type dictBuilder struct {
 	index map[string]int32
 	dict  []string

@@ -220,6 +220,9 @@ func (r *Result) Model(version string) (*model.Model, error) {
 	return model.New(version, r.Rows.Template, r.Trees)
 }
 
+// ReferenceRows bounds the rows kept to compare later traffic with.
+const ReferenceRows = 20_000
+
 // Reference is what later traffic is compared with: up to n rows, evenly
 // spaced in time order, with the raw columns, the target, the time, and what
 // the model predicts for them.

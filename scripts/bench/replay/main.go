@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -86,7 +87,7 @@ func (r *replay) play(t *table.Table, period int64) error {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(min(max(times[a]-times[b], -1), 1)) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
 	t = t.Take(order)
 	times = t.Column(r.column).Times
 	first := times[0] - times[0]%(24*3600*1e6)
