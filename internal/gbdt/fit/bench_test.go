@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -80,9 +81,9 @@ func BenchmarkHistogram(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	grad := make([]pair, n)
-	for i := range grad {
-		grad[i] = pair{float32(i%7) - 3, 1}
+	quant := make([]int64, n)
+	for i := range quant {
+		quant[i] = int64(i%7-3)<<20 + 1
 	}
 	for _, every := range []int{1, 10} {
 		var rows []int32
@@ -90,12 +91,10 @@ func BenchmarkHistogram(b *testing.B) {
 			rows = append(rows, int32(i))
 		}
 		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
-			hist := make([]entry, d.histLen)
+			hist := make([]int64, d.histLen)
+			s, alive := newStage(d.stride), slices.Repeat([]bool{true}, len(d.groups))
 			for b.Loop() {
-				for i := range d.groups {
-					g := &d.groups[i]
-					g.accumulate(hist[g.at:g.at+g.size], rows, grad)
-				}
+				d.accumulate(hist, alive, rows, quant, &s)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)*f), "ns/value")
 		})

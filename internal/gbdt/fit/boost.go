@@ -107,7 +107,7 @@ func (t *trainer) sides() []*side {
 func (t *trainer) grow(k int, first bool) gbdt.Tree {
 	if !t.objective.constant(&t.train.target, k) && len(t.usable) > 0 && len(t.in) > 0 {
 		t.drawFeatures()
-		g := t.grower.grow(t.in, t.grad[k])
+		g := t.grower.grow(t.in, t.whole, t.grad[k], joinExtents(t.extents[k]))
 		if g.NumLeaves() > 1 {
 			return t.finish(g, k)
 		}
@@ -163,36 +163,41 @@ func (t *trainer) renew(r renewer, g *grown, k int) {
 	buffer := make([]residual, len(t.in))
 	t.crew.run(len(g.LeafValue), func(_, i int) {
 		l := &t.grower.leaves[i]
-		rows := t.grower.rows[l.begin : l.begin+l.count]
-		g.LeafValue[i] = r.renew(&t.train.target, rows, t.train.scores[k], buffer[l.begin:l.begin+l.count])
+		g.LeafValue[i] = r.renew(&t.train.target, t.grower.rowsOf(l), t.train.scores[k], buffer[l.begin:l.begin+l.count])
 	})
 }
 
-// addScores adds the tree to the scores: rows of the bag lie sorted by leaf,
+// addScores adds the tree to the scores. Rows of the bag know their leaves,
 // the others walk.
 func (t *trainer) addScores(g *grown, k int) {
-	score := t.train.scores[k]
-	t.crew.run(len(g.LeafValue), func(_, i int) {
-		l := &t.grower.leaves[i]
-		v := g.LeafValue[i]
-		for _, r := range t.grower.rows[l.begin : l.begin+l.count] {
-			score[r] += v
-		}
-	})
 	if t.bag != nil {
-		t.walk(g, t.train.data, t.out, score)
+		t.blocks(t.out, func(_ int, rows []int32) {
+			for _, r := range rows {
+				t.grower.leafOf[r] = uint16(g.leaf(t.train.data, r))
+			}
+		})
+	}
+	t.pending = append(t.pending[:0], g.LeafValue...)
+	if t.p.NumClass > 1 {
+		t.blocks(t.train.rows, func(_ int, rows []int32) { t.addPending(rows, t.train.scores[k]) })
+		t.pending = t.pending[:0]
 	}
 	if t.valid != nil {
-		t.walk(g, t.valid.data, t.valid.rows, t.valid.scores[k])
+		score := t.valid.scores[k]
+		t.blocks(t.valid.rows, func(_ int, rows []int32) {
+			for _, r := range rows {
+				score[r] += g.LeafValue[g.leaf(t.valid.data, r)]
+			}
+		})
 	}
 }
 
-func (t *trainer) walk(g *grown, d *Dataset, rows []int32, score []float64) {
-	t.blocks(rows, func(_ int, rows []int32) {
-		for _, r := range rows {
-			score[r] += g.LeafValue[g.leaf(d, r)]
-		}
-	})
+// addPending adds the leaves of the last tree to the scores of rows.
+func (t *trainer) addPending(rows []int32, score []float64) {
+	leafOf, values := t.grower.leafOf, t.pending
+	for _, r := range rows {
+		score[r] += values[leafOf[r]]
+	}
 }
 
 // blocks shares out rows in blocks of rowBlock.
@@ -202,10 +207,18 @@ func (t *trainer) blocks(rows []int32, do func(block int, rows []int32)) {
 	})
 }
 
+// gradients sets the derivatives at all rows and notes their extents.
 func (t *trainer) gradients() {
-	t.blocks(t.train.rows, func(_ int, rows []int32) {
+	t.blocks(t.train.rows, func(b int, rows []int32) {
+		if len(t.pending) > 0 {
+			t.addPending(rows, t.train.scores[0])
+		}
 		t.objective.gradients(&t.train.target, rows, t.train.scores, t.grad)
+		for k, grad := range t.grad {
+			t.extents[k][b] = extentOf(rows, grad)
+		}
 	})
+	t.pending = t.pending[:0]
 }
 
 // loss is the mean loss of one side.

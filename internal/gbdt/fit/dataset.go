@@ -34,39 +34,54 @@ type Dataset struct {
 	mappers  []*mapper // one a feature
 	features []feature // the useful ones
 	groups   []group
-	histLen  int // entries of a leaf's histogram
+	words    []uint64 // the bins of a row behind one another, as the groups have them
+	stride   int      // words a row
+	histUsed int      // bins of a leaf's histogram
+	histLen  int      // the same, with room for the kernels
 	label    []float64
 	weight   []float64 // nil: all 1
 	binning  binning
 	threads  int
 }
 
-// feature is a useful feature: where its bins are in a row and in a
-// histogram.
+// feature is a useful feature: its bins by row, and where they are in a
+// group's words and in a histogram.
 type feature struct {
 	*mapper
-	index int   // in the table
-	group int32 // holds its bins
-	shift uint8 // of its bin in a word
-	mask  uint64
-	at    int // its bin 0 in a histogram
+	index  int      // in the table
+	narrow []uint8  // its bin in every row, when there are up to 256
+	wide   []uint16 // its bin in every row otherwise
+	group  int32    // holds its bins
+	word   int      // of a row, where the bin is
+	shift  uint8    // in the word
+	at     int      // its bin 0 in a histogram
+
+	monotone int // −1, 0 or 1
 }
 
-// group holds the bins of up to eight neighbouring features in one word a
-// row: eight bits each, or sixteen bits each for up to four wide ones. All
-// the bins that a row adds to a group's histogram are read at once, and the
-// histograms of a group fit into the nearest cache.
+// bin is the feature's bin in a row.
+func (f *feature) bin(row int32) int {
+	if f.narrow != nil {
+		return int(f.narrow[row])
+	}
+	return int(f.wide[row])
+}
+
+// group is up to sixteen neighbouring features whose bins lie in one or two of
+// the words of a row: eight bits each, or sixteen bits each for up to eight
+// wide ones. Their histograms fit into the nearest cache.
 type group struct {
-	words    []uint64
+	word     int // first word of a row
 	lo, hi   int // features [lo, hi)
 	wide     bool
 	at, size int              // its part of a leaf's histogram
 	starts   [wideLanes]int32 // wide: where each feature starts in that part
+	kernel   kernel           // narrow
 }
 
 const (
-	narrowLanes = 8
-	wideLanes   = 4
+	narrowLanes = 16
+	wideLanes   = 8
 	narrowBins  = 256
 )
 
@@ -97,7 +112,7 @@ func NewDataset(data *Data, p Params) (*Dataset, error) {
 		s := newSample(data.Features[f], picked, p.UseMissing)
 		d.mappers[f] = newMapper(s, data.categorical(f), &d.binning, filter)
 	})
-	d.layOut(c.size)
+	d.layOut()
 	d.fill(data, c)
 	return d, nil
 }
@@ -116,8 +131,8 @@ func (d *Dataset) Align(data *Data) (*Dataset, error) {
 			return nil, fmt.Errorf("dataset: feature %d (%s) is categorical in one table and not in the other", f, d.names[f])
 		}
 	}
-	out.names, out.mappers, out.features, out.histLen, out.binning = d.names, d.mappers, d.features, d.histLen, d.binning
-	out.threads, out.groups = d.threads, slices.Clone(d.groups)
+	out.names, out.mappers, out.histUsed, out.histLen, out.binning = d.names, d.mappers, d.histUsed, d.histLen, d.binning
+	out.threads, out.groups, out.stride, out.features = d.threads, d.groups, d.stride, slices.Clone(d.features)
 	c := newCrew(d.threads)
 	defer c.close()
 	out.fill(data, c)
@@ -192,8 +207,8 @@ func checkNumbers(label, weight []float64) error {
 func (d *Data) categorical(f int) bool { return d.Categorical != nil && d.Categorical[f] }
 
 // layOut puts the useful features into groups: narrow ones first, then wide
-// ones, each in as few groups of equal size as keep all threads busy.
-func (d *Dataset) layOut(threads int) {
+// ones, each in as few groups of equal size as hold them.
+func (d *Dataset) layOut() {
 	for _, wide := range []bool{false, true} {
 		first := len(d.features)
 		for i, m := range d.mappers {
@@ -201,25 +216,25 @@ func (d *Dataset) layOut(threads int) {
 				d.features = append(d.features, feature{mapper: m, index: i})
 			}
 		}
-		d.addGroups(first, wide, threads)
+		d.addGroups(first, wide)
 	}
+	// A kernel takes the histograms of narrowLanes features, used or not.
+	d.histLen = d.histUsed + narrowLanes*narrowBins
 }
 
-func (d *Dataset) addGroups(first int, wide bool, threads int) {
+func (d *Dataset) addGroups(first int, wide bool) {
 	n := len(d.features) - first
 	lanes, bits := narrowLanes, 8
 	if wide {
 		lanes, bits = wideLanes, 16
 	}
 	count := (n + lanes - 1) / lanes
-	count = min((count+threads-1)/threads*threads, n)
 	for g := range count {
-		grp := group{lo: first + n*g/count, hi: first + n*(g+1)/count, wide: wide, at: d.histLen}
+		grp := group{lo: first + n*g/count, hi: first + n*(g+1)/count, wide: wide, at: d.histUsed, word: d.stride}
 		for i := grp.lo; i < grp.hi; i++ {
 			f := &d.features[i]
 			f.group = int32(len(d.groups))
-			f.shift = uint8((i - grp.lo) * bits)
-			f.mask = 1<<bits - 1
+			f.word, f.shift = grp.word+(i-grp.lo)*bits/64, uint8((i-grp.lo)*bits%64)
 			f.at = grp.at + grp.size
 			if wide {
 				grp.starts[i-grp.lo] = int32(grp.size)
@@ -229,35 +244,54 @@ func (d *Dataset) addGroups(first int, wide bool, threads int) {
 			}
 		}
 		if !wide {
-			grp.size = narrowLanes * narrowBins
+			grp.kernel = kernelFor(grp.hi - grp.lo)
+			grp.size += (grp.hi - grp.lo) % 2 * narrowBins // kernels have even numbers of lanes
 		}
-		d.histLen += grp.size
+		d.histUsed += grp.size
+		d.stride += ((grp.hi-grp.lo)*bits + 63) / 64
 		d.groups = append(d.groups, grp)
 	}
 }
 
 // fill computes the bins of all rows.
 func (d *Dataset) fill(data *Data, c *crew) {
-	const block = 4096
-	blocks := (d.rows + block - 1) / block
-	for g := range d.groups {
-		d.groups[g].words = make([]uint64, d.rows)
+	d.words = reserve[uint64](d.rows * d.stride)
+	for i := range d.features {
+		f := &d.features[i]
+		f.narrow, f.wide = nil, nil
+		if d.groups[f.group].wide {
+			f.wide = reserve[uint16](d.rows)
+		} else {
+			f.narrow = reserve[uint8](d.rows)
+		}
 	}
-	c.run(len(d.groups)*blocks, func(_, job int) {
-		g := &d.groups[job/blocks]
-		lo := job % blocks * block
-		words := g.words[lo:min(lo+block, d.rows)]
-		for _, f := range d.features[g.lo:g.hi] {
-			for i, x := range data.Features[f.index][lo : lo+len(words)] {
-				words[i] |= uint64(f.bin(x)) << f.shift
-			}
+	const block = 4096
+	c.run((d.rows+block-1)/block, func(_, job int) {
+		lo := job * block
+		hi := min(lo+block, d.rows)
+		for i := range d.features {
+			f := &d.features[i]
+			d.fillBlock(f, data.Features[f.index][lo:hi], lo)
 		}
 	})
 }
 
-// bin is the bin of the feature in a row.
-func (d *Dataset) bin(f *feature, row int32) int {
-	return int(d.groups[f.group].words[row] >> f.shift & f.mask)
+// fillBlock sets the bins of the rows from lo on, whose values are given.
+func (d *Dataset) fillBlock(f *feature, values []float64, lo int) {
+	words := d.words[lo*d.stride+f.word:]
+	if f.wide != nil {
+		for i, x := range values {
+			b := f.mapper.bin(x)
+			f.wide[lo+i] = uint16(b)
+			words[i*d.stride] |= uint64(b) << f.shift
+		}
+		return
+	}
+	for i, x := range values {
+		b := f.mapper.bin(x)
+		f.narrow[lo+i] = uint8(b)
+		words[i*d.stride] |= uint64(b) << f.shift
+	}
 }
 
 // View is some rows of a Dataset, in the order given; nil Rows are all rows.

@@ -92,10 +92,33 @@ func compareTrees(t *testing.T, name string, m *gbdt.Model) (ties int) {
 		t.Fatal("no trees to compare")
 	}
 	for i := range want.Trees {
-		ties += alignTies(&m.Trees[i], &want.Trees[i])
+		ties += alignTies(&m.Trees[i], &want.Trees[i]) + alignMirrors(&m.Trees[i], &want.Trees[i])
 		if !compareTree(t, i, &m.Trees[i], &want.Trees[i]) {
 			break
 		}
+	}
+	return ties
+}
+
+// alignMirrors swaps the leaves of nodes of got that split two categories from
+// one another where want has them the other way round: both sets gain the
+// same, and the last bit decides.
+func alignMirrors(got, want *gbdt.Tree) (ties int) {
+	for i := range min(len(got.Decision), len(want.Decision)) {
+		if got.Decision[i]&want.Decision[i]&gbdt.Categorical == 0 || got.Left[i] >= 0 || got.Right[i] >= 0 {
+			continue
+		}
+		l, r, c := ^got.Left[i], ^got.Right[i], int(got.Threshold[i])
+		lo, hi := got.CatBoundaries[c], got.CatBoundaries[c+1]
+		if int(max(l, r)) >= len(want.LeafCount) || int(hi) > len(want.CatThreshold) || slices.Equal(got.CatThreshold[lo:hi], want.CatThreshold[lo:hi]) ||
+			got.LeafCount[l] != want.LeafCount[r] || got.LeafCount[r] != want.LeafCount[l] {
+			continue
+		}
+		copy(got.CatThreshold[lo:hi], want.CatThreshold[lo:hi])
+		got.LeafCount[l], got.LeafCount[r] = got.LeafCount[r], got.LeafCount[l]
+		got.LeafValue[l], got.LeafValue[r] = got.LeafValue[r], got.LeafValue[l]
+		got.LeafWeight[l], got.LeafWeight[r] = got.LeafWeight[r], got.LeafWeight[l]
+		ties++
 	}
 	return ties
 }

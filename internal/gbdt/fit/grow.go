@@ -2,6 +2,7 @@ package fit
 
 import (
 	"math"
+	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
 )
@@ -13,37 +14,69 @@ type grower struct {
 	p    *Params
 	crew *crew
 
-	rows   []int32 // of the bag, those of a leaf behind one another
-	spare  []int32
-	grad   []pair // one a row of data
-	leaves []growing
-	tree   grown
+	// rows of the bag, those of a leaf behind one another, in two halves: a
+	// split moves the rows of a leaf from one to the other.
+	rows    [2][]int32
+	grad    []pair  // one a row of data
+	quant   []int64 // the same, packed
+	packing packing
+	leaves  []growing
+	nodes   []settling // one an inner node
+	tree    grown
+	whole   bool // the bag is all rows in order
+	bag     []int32
+	leafOf  []uint16 // of each row of the bag, when the tree has grown
 
-	draw                      []bool // features drawn for this tree, by Dataset.features
-	blocks                    []sums // partial sums of the root
-	cuts                      []int  // rows of each block that go left
-	scans                     []scan // one a worker
-	found                     [2][]split
-	smaller                   *growing
-	larger                    *growing // nil at the root
-	span                      []int32  // rows of the leaf that is being partitioned
-	table                     []uint8
-	by                        *feature
-	sumJob, cutJob, searchJob func(worker, job int)
+	draw    []bool     // features drawn for this tree, by Dataset.features
+	groups  []bool     // with features that are tried at the leaves at hand
+	pieces  []piece    // of the rows of all leaves
+	cuts    []int      // rows that go left, by block
+	left    []uint8    // by place in the leaf: 1 when the row goes left
+	scans   []scan     // one a worker
+	stages  []stage    // one a worker
+	partial [][]int64  // histograms of the second and further chunks of rows
+	found   [2][]split // by job, for either sister
+
+	smaller *growing          // the leaves at hand
+	larger  *growing          // nil at the root
+	chunks  int               // of the smaller one's rows
+	span    *growing          // the leaf that is being partitioned
+	table   []uint8           // what bins go left
+	bins    [narrowBins]uint8 // the same
+	by      *feature
+
+	packed                                                 []int64 // sums by block of rows
+	packJob, addJob, cutJob, moveJob, searchJob, settleJob func(worker, job int)
+	seed                                                   uint64
 }
 
 // growing is a leaf of the tree that is being grown.
 type growing struct {
-	begin, count int // in grower.rows
+	half         int // of grower.rows
+	begin, count int // in that half
 	depth        int
 	parent       int32 // node above; −1 at the root
-	total        sums
-	hist         []entry
+	sum          int64 // packed
+	hist         []int64
 	// dead marks features that did not split this leaf's parent; they are
 	// not tried again below.
-	dead  []bool
-	best  split
-	value float64
+	dead []bool
+	best split
+	settling
+}
+
+// settling is what the output of a node depends on when the tree has grown.
+type settling struct {
+	exact  sums // of the gradients before they were packed
+	l2     float64
+	bounds interval
+}
+
+// piece is a block of rows of one leaf.
+type piece struct {
+	leaf int
+	rows []int32
+	sums
 }
 
 // grown is a tree over bins. Its nodes are walked with tables: the byte at
@@ -61,25 +94,35 @@ type binNode struct {
 }
 
 func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
+	blocks := (rows + rowBlock - 1) / rowBlock
 	g := &grower{
 		data: d, p: p, crew: c,
-		rows: make([]int32, 0, rows), spare: make([]int32, rows),
-		leaves: make([]growing, p.NumLeaves),
-		draw:   make([]bool, len(d.features)),
-		scans:  make([]scan, c.size),
-		blocks: make([]sums, (rows+rowBlock-1)/rowBlock),
-		cuts:   make([]int, c.size),
+		rows: [2][]int32{make([]int32, rows), make([]int32, rows)}, left: make([]uint8, rows), leafOf: make([]uint16, d.rows), quant: reserve[int64](d.rows),
+		leaves:  make([]growing, p.NumLeaves),
+		nodes:   make([]settling, 0, p.NumLeaves-1),
+		pieces:  make([]piece, 0, blocks+p.NumLeaves),
+		draw:    make([]bool, len(d.features)),
+		groups:  make([]bool, len(d.groups)),
+		scans:   make([]scan, c.size),
+		stages:  make([]stage, c.size),
+		partial: make([][]int64, c.size),
+		cuts:    make([]int, c.size),
+		packed:  make([]int64, blocks),
 	}
 	for i := range g.found {
-		g.found[i] = make([]split, len(d.groups))
+		g.found[i] = make([]split, min(len(d.features), 2*c.size))
 	}
 	for i := range g.scans {
-		g.scans[i].p = p
+		g.scans[i].p, g.scans[i].packing = p, &g.packing
+	}
+	for i := range c.size {
+		g.partial[i], g.stages[i] = make([]int64, d.histLen), newStage(d.stride)
 	}
 	for i := range g.leaves {
 		g.leaves[i].dead = make([]bool, len(d.features))
 	}
-	g.sumJob, g.cutJob, g.searchJob = g.sumBlock, g.cutBlock, g.searchGroup
+	g.packJob, g.addJob, g.cutJob, g.moveJob = g.packBlock, g.addChunk, g.cutBlock, g.moveBlock
+	g.searchJob, g.settleJob = g.searchFeatures, g.sumPiece
 	return g
 }
 
@@ -88,18 +131,18 @@ func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
 // threads.
 const rowBlock = 4096
 
-// grow grows a tree on the bag with the given gradients. The result is valid
-// until the next call; a tree that could not be split has one leaf.
-func (g *grower) grow(bag []int32, grad []pair) *grown {
-	g.grad = grad
-	g.rows = append(g.rows[:0], bag...)
+// grow grows a tree on the bag with gradients within e; whole says that the
+// bag is all rows in order. The result is valid until the next call; a tree
+// that could not be split has one leaf.
+func (g *grower) grow(bag []int32, whole bool, grad []pair, e extent) *grown {
+	g.bag, g.whole, g.grad = bag, whole, grad
+	sum := g.pack(e)
 	t := &g.tree
 	g.resetTree()
 	root := &g.leaves[0]
-	root.begin, root.count, root.depth, root.parent = 0, len(bag), 0, -1
-	root.total = g.sum()
+	root.half, root.begin, root.count, root.depth, root.parent = 0, 0, len(bag), 0, -1
+	root.sum, root.l2, root.bounds = sum, g.p.LambdaL2, unbounded()
 	clear(root.dead)
-	root.value = number(g.scans[0].output(root.total.g, root.total.h, g.p.LambdaL2))
 	g.reserve(root)
 	g.search(root, nil)
 	for n := 1; n < g.p.NumLeaves; n++ {
@@ -111,16 +154,88 @@ func (g *grower) grow(bag []int32, grad []pair) *grown {
 			n-- // the leaf turned out not to split; try the next best
 		}
 	}
-	for i := range t.LeafValue {
-		t.LeafValue[i] = g.leaves[i].value
+	if t.NumLeaves() > 1 {
+		g.settle()
 	}
 	return t
+}
+
+// pack turns the gradients of the bag into integers and returns their sum.
+func (g *grower) pack(e extent) (sum int64) {
+	g.packing = newPacking(len(g.bag), e)
+	g.seed++
+	n := (len(g.bag) + rowBlock - 1) / rowBlock
+	g.crew.run(n, g.packJob)
+	for _, s := range g.packed[:n] {
+		sum += s
+	}
+	return sum
+}
+
+func (g *grower) packBlock(_, b int) {
+	rows := g.bag[b*rowBlock : min((b+1)*rowBlock, len(g.bag))]
+	copy(g.rows[0][b*rowBlock:], rows)
+	g.packed[b] = g.packing.pack(rows, g.grad, g.quant, mix(g.seed<<32+uint64(b)))
+}
+
+// rowsOf are the rows of a leaf.
+func (g *grower) rowsOf(l *growing) []int32 { return g.rows[l.half][l.begin : l.begin+l.count] }
+
+// settle notes the leaf of every row and computes the outputs of leaves and
+// nodes from gradients that were not rounded.
+func (g *grower) settle() {
+	t := &g.tree
+	g.pieces = g.pieces[:0]
+	for i := range t.LeafValue {
+		l := &g.leaves[i]
+		l.exact = sums{}
+		for rows := range slices.Chunk(g.rowsOf(l), rowBlock) {
+			g.pieces = append(g.pieces, piece{leaf: i, rows: rows})
+		}
+	}
+	g.crew.run(len(g.pieces), g.settleJob)
+	for i := range g.pieces {
+		p := &g.pieces[i]
+		s := &g.leaves[p.leaf].exact
+		s.g, s.h = s.g+p.g, s.h+p.h
+	}
+	for i := range t.LeafValue {
+		t.LeafValue[i], t.LeafWeight[i] = g.output(&g.leaves[i].settling)
+	}
+	for i := len(t.Feature) - 1; i >= 0; i-- {
+		n := &g.nodes[i]
+		for _, c := range [2]int32{t.Left[i], t.Right[i]} {
+			s := &g.leaves[max(^c, 0)].exact
+			if c >= 0 {
+				s = &g.nodes[c].exact
+			}
+			n.exact.g, n.exact.h = n.exact.g+s.g, n.exact.h+s.h
+		}
+		t.InternalValue[i], t.InternalWeight[i] = g.output(n)
+	}
+}
+
+// output is the value and the weight of a node.
+func (g *grower) output(s *settling) (value, weight float64) {
+	return number(g.scans[0].output(s.exact.g, s.exact.h, s.l2, s.bounds)), s.exact.h
+}
+
+func (g *grower) sumPiece(_, i int) {
+	p := &g.pieces[i]
+	var s sums
+	for _, r := range p.rows {
+		g.leafOf[r] = uint16(p.leaf)
+		s.g += float64(g.grad[r].g)
+		s.h += float64(g.grad[r].h)
+	}
+	p.sums = s
 }
 
 func (g *grower) resetTree() {
 	t := &g.tree
 	*t = grown{Tree: gbdt.Tree{LeafValue: []float64{0}, LeafWeight: []float64{0}, LeafCount: []int64{0}, Shrinkage: 1},
 		nodes: t.nodes[:0], tables: t.tables[:0]}
+	g.nodes = g.nodes[:0]
 }
 
 // number reads NaN, the output of a leaf of no weight, as 0.
@@ -134,7 +249,7 @@ func number(x float64) float64 {
 // reserve gives a leaf memory for its histogram.
 func (g *grower) reserve(l *growing) {
 	if l.hist == nil {
-		l.hist = make([]entry, g.data.histLen)
+		l.hist = make([]int64, g.data.histLen)
 	}
 }
 
@@ -146,27 +261,6 @@ func (g *grower) bestLeaf(n int) int {
 		}
 	}
 	return best
-}
-
-// sum adds up the gradients of all rows, block by block.
-func (g *grower) sum() sums {
-	n := (len(g.rows) + rowBlock - 1) / rowBlock
-	g.crew.run(n, g.sumJob)
-	var s sums
-	for _, b := range g.blocks[:n] {
-		s.g += b.g
-		s.h += b.h
-	}
-	return s
-}
-
-func (g *grower) sumBlock(_, block int) {
-	var s sums
-	for _, r := range g.rows[block*rowBlock : min((block+1)*rowBlock, len(g.rows))] {
-		s.g += float64(g.grad[r].g)
-		s.h += float64(g.grad[r].h)
-	}
-	g.blocks[block] = s
 }
 
 // splittable reports whether the limits on depth and rows allow to split one
@@ -194,7 +288,12 @@ func (g *grower) search(smaller, larger *growing) {
 		return
 	}
 	g.smaller, g.larger = smaller, larger
-	jobs := len(g.data.groups)
+	for i := range g.data.groups {
+		g.groups[i] = g.anyAlive(&g.data.groups[i])
+	}
+	g.chunks = max(min(smaller.count/minChunk, g.crew.size), 1)
+	g.crew.run(g.chunks, g.addJob)
+	jobs := len(g.found[0])
 	g.crew.run(jobs, g.searchJob)
 	for i := range jobs {
 		if s := &g.found[0][i]; s.better(&smaller.best) {
@@ -206,40 +305,70 @@ func (g *grower) search(smaller, larger *growing) {
 	}
 }
 
-// searchGroup makes the histograms of one group of features and finds its
-// best split in either sister.
-func (g *grower) searchGroup(worker, job int) {
-	grp := &g.data.groups[job]
+// minChunk is the least number of rows that are worth a histogram of their
+// own, which has to be added to the others.
+const minChunk = 512
+
+// addChunk adds one chunk of the smaller sister's rows up.
+func (g *grower) addChunk(worker, chunk int) {
+	l, d := g.smaller, g.data
+	hist := l.hist
+	if chunk > 0 {
+		hist = g.partial[chunk]
+	}
+	for i := range d.groups {
+		if grp := &d.groups[i]; g.groups[i] {
+			clear(hist[grp.at : grp.at+grp.size])
+		}
+	}
+	lo, hi := l.count*chunk/g.chunks, l.count*(chunk+1)/g.chunks
+	if g.whole && g.larger == nil {
+		d.accumulateRange(hist, g.groups, lo, hi, g.quant)
+		return
+	}
+	d.accumulate(hist, g.groups, g.rowsOf(l)[lo:hi], g.quant, &g.stages[worker])
+}
+
+func (g *grower) anyAlive(grp *group) bool {
+	for f := grp.lo; f < grp.hi; f++ {
+		if g.alive(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// searchFeatures finds the best split of either sister among some features.
+func (g *grower) searchFeatures(worker, job int) {
+	n, jobs := len(g.data.features), len(g.found[0])
+	lo, hi := n*job/jobs, n*(job+1)/jobs
 	scan := &g.scans[worker]
 	small, large := &g.found[0][job], &g.found[1][job]
 	small.reset()
 	large.reset()
-	features := g.data.features[grp.lo:grp.hi]
-	alive := false
-	for i := range features {
-		alive = alive || g.alive(grp.lo+i)
-	}
-	if !alive {
-		return
-	}
-	rows := g.rows[g.smaller.begin : g.smaller.begin+g.smaller.count]
-	part := g.smaller.hist[grp.at : grp.at+grp.size]
-	for i := range features {
-		f := &features[i]
-		clear(g.smaller.hist[f.at : f.at+f.bins])
-	}
-	grp.accumulate(part, rows, g.grad)
-	for i := range features {
-		f := &features[i]
-		if !g.alive(grp.lo + i) {
+	scan.begin(g.smaller.sum, g.smaller.count, g.smaller.bounds)
+	for i := lo; i < hi; i++ {
+		if !g.alive(i) {
 			continue
 		}
+		f := &g.data.features[i]
 		hist := g.smaller.hist[f.at : f.at+f.bins]
-		g.find(scan, g.smaller, grp.lo+i, hist, small)
+		for c := 1; c < g.chunks; c++ {
+			merge(hist, g.partial[c][f.at:f.at+f.bins])
+		}
 		if g.larger != nil {
-			rest := g.larger.hist[f.at : f.at+f.bins]
-			subtract(rest, hist)
-			g.find(scan, g.larger, grp.lo+i, rest, large)
+			subtract(g.larger.hist[f.at:f.at+f.bins], hist)
+		}
+		g.find(scan, g.smaller, i, small)
+	}
+	if g.larger == nil {
+		return
+	}
+	// Both sisters have the same dead features until here.
+	scan.begin(g.larger.sum, g.larger.count, g.larger.bounds)
+	for i := lo; i < hi; i++ {
+		if g.draw[i] && !g.larger.dead[i] {
+			g.find(scan, g.larger, i, large)
 		}
 	}
 }
@@ -249,9 +378,9 @@ func (g *grower) searchGroup(worker, job int) {
 func (g *grower) alive(f int) bool { return g.draw[f] && !g.smaller.dead[f] }
 
 // find puts a leaf's best split on a feature into best if it is better.
-func (g *grower) find(s *scan, l *growing, index int, hist []entry, best *split) {
+func (g *grower) find(s *scan, l *growing, index int, best *split) {
 	f := &g.data.features[index]
-	if !s.find(f, hist, l.total, l.count) {
+	if !s.find(f, l.hist[f.at:f.at+f.bins]) {
 		l.dead[index] = true
 		return
 	}
@@ -277,10 +406,12 @@ func (g *grower) split(i, next int) bool {
 		return false
 	}
 	g.addNode(i, next, f, s, at, left)
-	r.begin, r.count, r.depth = l.begin+left, l.count-left, l.depth+1
+	r.half, r.begin, r.count, r.depth = l.half, l.begin+left, l.count-left, l.depth+1
 	l.count, l.depth = left, l.depth+1
-	r.total, l.total = s.right, s.left
-	r.value, l.value = number(s.rightOut), number(s.leftOut)
+	g.nodes = append(g.nodes, settling{l2: l.l2, bounds: l.bounds})
+	r.sum, l.sum = s.right, s.left
+	r.l2, l.l2 = s.l2, s.l2
+	l.bounds, r.bounds = childBounds(l.bounds, f.monotone, s)
 	copy(r.dead, l.dead)
 	g.reserve(r)
 	if l.count < r.count {
@@ -290,6 +421,21 @@ func (g *grower) split(i, next int) bool {
 		g.search(r, l)
 	}
 	return true
+}
+
+// childBounds are the bounds of both sides of a split. A feature with a
+// monotone constraint keeps them apart at the middle of their outputs
+// (LightGBM's method basic).
+func childBounds(b interval, monotone int, s *split) (left, right interval) {
+	left, right = b, b
+	middle := (s.leftOut + s.rightOut) / 2
+	switch {
+	case monotone > 0:
+		left.hi, right.lo = middle, middle
+	case monotone < 0:
+		left.lo, right.hi = middle, middle
+	}
+	return left, right
 }
 
 // addTable appends, for every bin of the feature, whether it goes left.
@@ -331,12 +477,11 @@ func (g *grower) addNode(i, next int, f *feature, s *split, table, left int) {
 	t.Feature = append(t.Feature, int32(f.index))
 	t.Left, t.Right = append(t.Left, ^int32(i)), append(t.Right, ^int32(next))
 	t.Gain = append(t.Gain, float64(float32(s.gain+g.p.MinGainToSplit)))
-	t.InternalValue = append(t.InternalValue, l.value)
-	t.InternalWeight = append(t.InternalWeight, s.left.h+s.right.h)
+	t.InternalValue = append(t.InternalValue, 0)
+	t.InternalWeight = append(t.InternalWeight, 0)
 	t.InternalCount = append(t.InternalCount, int64(l.count))
 	t.LeafValue = append(t.LeafValue, 0)
-	t.LeafWeight[i] = s.left.h
-	t.LeafWeight = append(t.LeafWeight, s.right.h)
+	t.LeafWeight = append(t.LeafWeight, 0)
 	t.LeafCount[i] = int64(left)
 	t.LeafCount = append(t.LeafCount, int64(l.count-left))
 	var decision uint8
@@ -375,41 +520,69 @@ func (t *grown) addSet(f *feature, bins []uint16) {
 // partition puts the rows of a leaf that go left before those that go right,
 // each in their old order, and returns the number of the former.
 func (g *grower) partition(l *growing, f *feature, table []uint8) int {
-	g.span, g.by, g.table = g.rows[l.begin:l.begin+l.count], f, table
-	n := 1
-	if l.count > 1<<13 {
-		n = g.crew.size
-	}
+	g.span, g.by, g.table = l, f, table
+	copy(g.bins[:], table)
+	n := max(min(l.count/minChunk, g.crew.size), 1)
 	g.cuts = g.cuts[:n]
 	g.crew.run(n, g.cutJob)
-	// Every block has its left rows in place and its right ones in spare.
-	left := g.cuts[0]
-	for b := 1; b < n; b++ {
-		at := l.count * b / n
-		left += copy(g.span[left:], g.span[at:at+g.cuts[b]])
+	left := 0
+	for _, n := range g.cuts {
+		left += n
 	}
-	right := left
-	for b := range n {
-		at, end := l.count*b/n, l.count*(b+1)/n
-		right += copy(g.span[right:], g.spare[at:at+end-(at+g.cuts[b])])
-	}
+	g.crew.run(n, g.moveJob)
+	l.half = 1 - l.half
 	return left
 }
 
-// cutBlock moves the left rows of one block of the leaf to the block's start,
-// and its right rows to the same place in spare.
+// cut are the bounds of a block of the leaf.
+func (g *grower) cut(b int) (lo, hi int) {
+	return g.span.count * b / len(g.cuts), g.span.count * (b + 1) / len(g.cuts)
+}
+
+// cutBlock finds out which rows of a block go left.
 func (g *grower) cutBlock(_, b int) {
-	lo, hi := len(g.span)*b/len(g.cuts), len(g.span)*(b+1)/len(g.cuts)
-	rows, spare := g.span[lo:hi], g.spare[lo:hi]
-	words, shift, mask := g.data.groups[g.by.group].words, g.by.shift&63, g.by.mask
-	table := g.table
-	left := 0
-	for i, r := range rows {
-		rows[left] = r
-		spare[i-left] = r
-		left += int(table[words[r]>>shift&mask])
+	lo, hi := g.cut(b)
+	rows, side := g.rowsOf(g.span)[lo:hi], g.left[lo:hi]
+	side = side[:len(rows)]
+	n := 0
+	if bins := g.by.narrow; bins != nil {
+		for i, r := range rows {
+			x := g.bins[bins[r]]
+			side[i] = x
+			n += int(x)
+		}
+	} else {
+		for i, r := range rows {
+			x := g.table[g.by.wide[r]]
+			side[i] = x
+			n += int(x)
+		}
 	}
-	g.cuts[b] = left
+	g.cuts[b] = n
+}
+
+// moveBlock moves the rows of a block to their places in the other half.
+func (g *grower) moveBlock(_, b int) {
+	lo, hi := g.cut(b)
+	left, right := 0, lo
+	for c, n := range g.cuts {
+		if c < b {
+			left += n
+			right -= n
+		}
+		right += n
+	}
+	to := g.rows[1-g.span.half][g.span.begin : g.span.begin+g.span.count]
+	rows, side := g.rowsOf(g.span)[lo:hi], g.left[lo:hi]
+	side = side[:len(rows)]
+	for i, r := range rows {
+		x := int(side[i])
+		// Written to both; the next row that goes the same way is the one that stays.
+		at := right + (left-right)&-x
+		to[at] = r
+		left += x
+		right += 1 - x
+	}
 }
 
 // leaf walks a row of d, which has the bins that the tree was grown on, to
@@ -421,7 +594,7 @@ func (t *grown) leaf(d *Dataset, row int32) int32 {
 	at := int32(0)
 	for at >= 0 {
 		n := &t.nodes[at]
-		if t.tables[int(n.table)+d.bin(&d.features[n.feature], row)] != 0 {
+		if t.tables[int(n.table)+d.features[n.feature].bin(row)] != 0 {
 			at = n.left
 		} else {
 			at = n.right

@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/healml/healml/internal/gbdt"
@@ -260,14 +261,24 @@ func (o *logistic) start(t *target, _ int) float64 {
 func (o *logistic) constant(*target, int) bool { return o.single }
 
 func (o *logistic) gradients(t *target, rows []int32, scores [][]float64, out [][]pair) {
-	a := o.p.Sigmoid
-	for _, r := range rows {
-		y := int(t.label[r])
-		sign := float64(2*y-1) * a
-		g := -sign / (1 + math.Exp(sign*scores[0][r]))
-		size := math.Abs(g)
-		w := o.classes[y] * t.w(r)
-		out[0][r] = pair{float32(g * w), float32(size * (a - size) * w)}
+	a, score, grad := o.p.Sigmoid, scores[0], out[0]
+	var buffer [expBlock]float64
+	for rows := range slices.Chunk(rows, expBlock) {
+		e := buffer[:len(rows)]
+		for i, r := range rows {
+			e[i] = (2*t.label[r] - 1) * a * score[r]
+		}
+		expInPlace(e)
+		for i, r := range rows {
+			y := t.label[r]
+			g := (1 - 2*y) * a / (1 + e[i])
+			size := math.Abs(g)
+			w := o.classes[0] + (o.classes[1]-o.classes[0])*y
+			if t.weight != nil {
+				w *= t.weight[r]
+			}
+			grad[r] = pair{float32(g * w), float32(size * (a - size) * w)}
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type Params struct {
 
 	NumIterations int     `lgb:"num_iterations"` // boosting rounds, at least 1
 	LearningRate  float64 `lgb:"learning_rate"`  // factor of every tree, above 0
-	NumLeaves     int     `lgb:"num_leaves"`     // most leaves of a tree, 2 to 131072
+	NumLeaves     int     `lgb:"num_leaves"`     // most leaves of a tree, 2 to 65536
 	MaxDepth      int     `lgb:"max_depth"`      // most splits above a leaf; 0 and below: no limit
 
 	MinDataInLeaf       int     `lgb:"min_data_in_leaf"`        // least rows in a leaf
@@ -32,6 +32,7 @@ type Params struct {
 	LambdaL1            float64 `lgb:"lambda_l1"`               // soft threshold of gradient sums
 	LambdaL2            float64 `lgb:"lambda_l2"`               // added to hessian sums
 	MinGainToSplit      float64 `lgb:"min_gain_to_split"`       // least gain of a split
+	MaxDeltaStep        float64 `lgb:"max_delta_step"`          // most output of a leaf before the learning rate; 0: no limit
 
 	FeatureFraction float64 `lgb:"feature_fraction"` // share of features drawn for a tree, in (0, 1]
 	BaggingFraction float64 `lgb:"bagging_fraction"` // share of rows in a bag, in (0, 1]
@@ -177,11 +178,12 @@ func (p *Params) Validate() error {
 			"num_class", p.NumClass, "at least 2 for multiclass and 1 for the rest"},
 		{p.NumIterations >= 1, "num_iterations", p.NumIterations, "at least 1"},
 		{p.LearningRate > 0 && p.LearningRate <= math.MaxFloat32, "learning_rate", p.LearningRate, "above 0"},
-		{p.NumLeaves >= 2 && p.NumLeaves <= 131072, "num_leaves", p.NumLeaves, "2 to 131072"},
+		{p.NumLeaves >= 2 && p.NumLeaves <= 1<<16, "num_leaves", p.NumLeaves, "2 to 65536"},
 		{p.MinDataInLeaf >= 0, "min_data_in_leaf", p.MinDataInLeaf, "at least 0"},
 		{p.MinSumHessianInLeaf >= 0, "min_sum_hessian_in_leaf", p.MinSumHessianInLeaf, "at least 0"},
 		{p.LambdaL1 >= 0, "lambda_l1", p.LambdaL1, "at least 0"},
 		{p.LambdaL2 >= 0, "lambda_l2", p.LambdaL2, "at least 0"},
+		{p.MaxDeltaStep >= 0, "max_delta_step", p.MaxDeltaStep, "at least 0"},
 		{p.MinGainToSplit >= 0, "min_gain_to_split", p.MinGainToSplit, "at least 0"},
 		{p.FeatureFraction > 0 && p.FeatureFraction <= 1, "feature_fraction", p.FeatureFraction, "above 0 and at most 1"},
 		{p.BaggingFraction > 0 && p.BaggingFraction <= 1, "bagging_fraction", p.BaggingFraction, "above 0 and at most 1"},

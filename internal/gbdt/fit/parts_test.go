@@ -171,7 +171,7 @@ func TestWideFeatures(t *testing.T) {
 			wide++
 		}
 		for row := range int32(9000) {
-			if got, want := ds.bin(f, row), f.bin(d.Features[f.index][row]); got != want {
+			if got, want := f.bin(row), f.mapper.bin(d.Features[f.index][row]); got != want {
 				t.Fatalf("feature %d, row %d: bin %d, expected %d", f.index, row, got, want)
 			}
 		}
@@ -181,45 +181,115 @@ func TestWideFeatures(t *testing.T) {
 	}
 }
 
-// Histograms do not depend on how features are grouped.
+// Histograms hold, for every number of lanes and for rows that follow one
+// another or not, the sums of the rows in each bin.
 func TestHistogram(t *testing.T) {
-	d, p := task("regression", 2000, 16)
-	grad := make([]pair, 2000)
+	const n = 2000
+	d, p := task("regression", n, 16)
+	quant := make([]int64, n)
 	var rows []int32
-	for i := range grad {
-		grad[i] = pair{float32(d.Label[i]), float32(d.Weight[i])}
+	for i := range quant {
+		quant[i] = int64(i%13-6)<<32 + int64(i%5)
 		if i%3 != 1 {
 			rows = append(rows, int32(i))
 		}
 	}
-	for threads := 1; threads <= 7; threads++ {
-		ds, err := NewDataset(d, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ds.features, ds.groups, ds.histLen = nil, nil, 0
-		ds.layOut(threads)
-		c := newCrew(1)
-		ds.fill(d, c)
-		c.close()
-		hist := make([]entry, ds.histLen)
-		for i := range ds.groups {
-			g := &ds.groups[i]
-			g.accumulate(hist[g.at:g.at+g.size], rows, grad)
-		}
-		for i := range ds.features {
-			f := &ds.features[i]
-			want := make([]entry, f.bins)
-			for _, r := range rows {
-				e := &want[f.bin(d.Features[f.index][r])]
-				e.g += float64(grad[r].g)
-				e.h += float64(grad[r].h)
+	for _, maxBin := range []int{255, 1000} {
+		for features := 1; features <= 2*narrowLanes+1; features++ {
+			p.MaxBin, p.MinDataInBin = maxBin, 1
+			wide := &Data{Label: d.Label}
+			for f := range features {
+				wide.Features = append(wide.Features, d.Features[f%2])
 			}
-			if !slices.Equal(hist[f.at:f.at+f.bins], want) {
-				t.Fatalf("%d threads, feature %d: histogram differs", threads, f.index)
+			ds, err := NewDataset(wide, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alive, st := slices.Repeat([]bool{true}, len(ds.groups)), newStage(ds.stride)
+			for _, part := range []struct {
+				rows   []int32
+				lo, hi int
+			}{{rows, 0, 0}, {nil, 0, n}, {nil, 300, 1800}} {
+				hist := make([]int64, ds.histLen)
+				ds.accumulate(hist, alive, part.rows, quant, &st)
+				ds.accumulateRange(hist, alive, part.lo, part.hi, quant)
+				added := part.rows
+				for r := part.lo; r < part.hi; r++ {
+					added = append(added, int32(r))
+				}
+				for i := range ds.features {
+					f := &ds.features[i]
+					want := make([]int64, f.bins)
+					for _, r := range added {
+						want[f.mapper.bin(wide.Features[f.index][r])] += quant[r]
+					}
+					if !slices.Equal(hist[f.at:f.at+f.bins], want) {
+						t.Fatalf("%d features of up to %d bins, feature %d: histogram differs", features, maxBin, f.index)
+					}
+				}
 			}
 		}
 	}
+}
+
+// Packed numbers are right on average and to a unit, their sums do not
+// overflow into one another, and equal hessians are counted.
+func TestPacking(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 3000).Draw(t, "n")
+		scale := math.Pow(10, float64(rapid.IntRange(-30, 30).Draw(t, "scale")))
+		constant := rapid.Bool().Draw(t, "constant")
+		extreme := rapid.Bool().Draw(t, "extreme")
+		claimed := n << rapid.IntRange(0, 15).Draw(t, "more rows")
+		x := rapid.Uint64().Draw(t, "seed")
+		grad, rows, quant := make([]pair, n), make([]int32, n), make([]int64, n)
+		for i := range grad {
+			x = mix(x)
+			grad[i] = pair{float32(scale * (float64(x>>11)*0x1p-52 - 1)), float32(scale * float64(x&0xffff) / 0xffff)}
+			if extreme {
+				grad[i] = pair{float32(-scale), float32(scale)}
+			}
+			if constant {
+				grad[i].h = float32(scale)
+			}
+			rows[i] = int32(i)
+		}
+		e := extentOf(rows, grad)
+		p := newPacking(claimed, e)
+		total := p.pack(rows, grad, quant, x)
+		var want sums
+		var sum int64
+		for i, q := range quant {
+			got, g, h := p.unpack(q), float64(grad[i].g), float64(grad[i].h)
+			if math.Abs(got.g-g) > p.gUnit || math.Abs(got.h-h) > p.hUnit {
+				t.Fatalf("row %d: %v became %v, units %v and %v", i, grad[i], got, p.gUnit, p.hUnit)
+			}
+			if constant && got.h != h {
+				t.Fatalf("row %d: hessian %v became %v", i, h, got.h)
+			}
+			want.g, want.h = want.g+g, want.h+h
+			sum += q
+		}
+		if sum != total {
+			t.Fatalf("sum %d, expected %d", total, sum)
+		}
+		got := p.unpack(total)
+		spread := 5*math.Sqrt(float64(n)) + 1
+		if math.Abs(got.g-want.g) > spread*p.gUnit+1e-9*scale || math.Abs(got.h-want.h) > spread*p.hUnit+1e-9*scale*float64(n) {
+			t.Fatalf("sums %v, expected %v within %v units (%v, %v)", got, want, spread, p.gUnit, p.hUnit)
+		}
+		// The claimed number of rows, all at the extremes, still fits.
+		most := p.unpack(int64(claimed) * quantOf(&p, e.g, e.hHigh))
+		if most.g < 0 || most.h < 0 || math.Abs(most.g/float64(claimed)/float64(e.g)-1) > 0.26 && e.g > 0 {
+			t.Fatalf("%d rows of (%v, %v) sum up to %v", claimed, e.g, e.hHigh, most)
+		}
+	})
+}
+
+func quantOf(p *packing, g, h float32) int64 {
+	q := []int64{0}
+	p.pack([]int32{0}, []pair{{g, h}}, q, 0)
+	return q[0]
 }
 
 func TestMedian(t *testing.T) {
@@ -302,10 +372,10 @@ func TestPartition(t *testing.T) {
 	defer c.close()
 	for _, n := range []int{1, 2, 100, 19000} {
 		g := newGrower(ds, &p, c, 20000)
-		for i := range int32(20000) {
-			g.rows = append(g.rows, 19999-i)
+		before := g.rows[0]
+		for i := range before {
+			before[i] = 19999 - int32(i)
 		}
-		before := slices.Clone(g.rows)
 		f := &ds.features[0]
 		table := make([]uint8, f.bins)
 		for b := 0; b < f.bins; b += 3 {
@@ -315,13 +385,13 @@ func TestPartition(t *testing.T) {
 		left := g.partition(l, f, table)
 		var want, right []int32
 		for _, r := range before[700 : 700+n] {
-			if table[ds.bin(f, r)] != 0 {
+			if table[f.bin(r)] != 0 {
 				want = append(want, r)
 			} else {
 				right = append(right, r)
 			}
 		}
-		if left != len(want) || !slices.Equal(g.rows, slices.Concat(before[:700], want, right, before[700+n:])) {
+		if left != len(want) || !slices.Equal(g.rowsOf(l), slices.Concat(want, right)) {
 			t.Errorf("%d rows: %d go left, expected %d in their order", n, left, len(want))
 		}
 	}
@@ -364,7 +434,7 @@ func TestGrowAllocates(t *testing.T) {
 	tr.begin()
 	tr.gradients()
 	tr.drawFeatures()
-	grow := func() { tr.grower.grow(tr.in, tr.grad[0]) }
+	grow := func() { tr.grower.grow(tr.in, tr.whole, tr.grad[0], joinExtents(tr.extents[0])) }
 	grow()
 	if n := testing.AllocsPerRun(5, grow); n > 150 {
 		t.Errorf("%v allocations a tree", n)
@@ -397,4 +467,23 @@ func TestRandom(t *testing.T) {
 			t.Fatalf("%d of %d: %v", k, n, s)
 		}
 	})
+}
+
+func TestExp(t *testing.T) {
+	v := []float64{0, 1, -1, 0.3465, -0.3466, 1e-20, 20, -20, 300, -300, 699.9, -699.9}
+	for x := -30.0; x < 30; x += 0.00713 {
+		v = append(v, x)
+	}
+	got := slices.Clone(v)
+	expInPlace(got)
+	for i, x := range v {
+		if d := got[i]/math.Exp(x) - 1; !(math.Abs(d) < 1e-9) {
+			t.Errorf("e^%v = %v, off by %g", x, got[i], d)
+		}
+	}
+	limits := []float64{math.Inf(1), math.Inf(-1), math.NaN()}
+	expInPlace(limits)
+	if !(limits[0] > 1e300) || !(limits[1] > 0 && limits[1] < 1e-300) || limits[2] == limits[2] {
+		t.Errorf("limits %v", limits)
+	}
 }

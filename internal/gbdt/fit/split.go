@@ -13,14 +13,22 @@ const epsilon = float64(float32(1e-15))
 // sums are gradients and hessians added up over rows.
 type sums struct{ g, h float64 }
 
+// interval bounds the output of a leaf.
+type interval struct{ lo, hi float64 }
+
+func unbounded() interval { return interval{math.Inf(-1), math.Inf(1)} }
+
+func (b interval) clip(x float64) float64 { return min(max(x, b.lo), b.hi) }
+
 // split is the best way known to part a leaf.
 type split struct {
 	feature     int     // of Dataset.features; −1 when there is none
 	index       int     // the feature's number in the table
 	gain        float64 // above that of not splitting; −Inf when there is none
-	left, right sums
+	left, right int64   // packed sums
 	leftOut     float64
 	rightOut    float64
+	l2          float64  // of the outputs
 	threshold   int      // number: the last bin that goes left
 	defaultLeft bool     // number: missing values go left
 	bins        []uint16 // category: the bins that go left
@@ -48,9 +56,20 @@ func (s *split) copyFrom(o *split) {
 
 // scan finds the best split of one feature at a time. Each worker has one.
 type scan struct {
-	p      *Params
-	best   split // of the feature at hand
-	sorted []rankedBin
+	p       *Params
+	packing *packing
+	best    split // of the feature at hand
+	sorted  []rankedBin
+
+	// The leaf at hand.
+	sum        int64 // packed
+	total      sums  // the same, and 2ε
+	rows       int
+	perHessian float64 // rows for each unit of hessian: bins hold no counts
+	base       float64 // what a split's gain must be above
+	bounds     interval
+	monotone   int  // of the feature: outputs rise with it (1) or fall (−1)
+	clips      bool // outputs may be cut off: gains are not those of the best outputs
 }
 
 type rankedBin struct {
@@ -66,75 +85,134 @@ func (s *scan) threshold(g float64) float64 {
 	return math.Copysign(max(0, math.Abs(g)-s.p.LambdaL1), g)
 }
 
-// gain is the loss that one leaf's best output takes off, twice over.
+// output is the best output of a leaf within its bounds.
+func (s *scan) output(g, h, l2 float64, b interval) float64 {
+	out := -s.threshold(g) / (h + l2)
+	if d := s.p.MaxDeltaStep; d > 0 && math.Abs(out) > d {
+		out = math.Copysign(d, out)
+	}
+	return b.clip(out)
+}
+
+// gain is the loss that one leaf's output takes off, twice over. Unless the
+// output is cut off, that is T(g)²/(h+λ2).
 func (s *scan) gain(g, h, l2 float64) float64 {
 	t := s.threshold(g)
-	return t * t / (h + l2)
+	if !s.clips {
+		return t * t / (h + l2)
+	}
+	return s.gainOf(g, h, l2, s.output(g, h, l2, s.bounds))
 }
 
-func (s *scan) output(g, h, l2 float64) float64 {
-	return -s.threshold(g) / (h + l2)
+func (s *scan) gainOf(g, h, l2, out float64) float64 {
+	return -(2*s.threshold(g)*out + (h+l2)*out*out)
 }
 
-// find looks for the best split of a feature in a leaf of n rows with the
-// given sums, whose histogram is hist. It reports whether there is one with
-// positive gain, and leaves it in s.best.
-func (s *scan) find(f *feature, hist []entry, total sums, n int) bool {
+// gains is the gain of both sides of a split.
+func (s *scan) gains(left, right sums, l2 float64) float64 {
+	if s.monotone == 0 {
+		return s.gain(left.g, left.h, l2) + s.gain(right.g, right.h, l2)
+	}
+	lo, hi := s.output(left.g, left.h, l2, s.bounds), s.output(right.g, right.h, l2, s.bounds)
+	if s.monotone > 0 && lo > hi || s.monotone < 0 && lo < hi {
+		return 0
+	}
+	return s.gainOf(left.g, left.h, l2, lo) + s.gainOf(right.g, right.h, l2, hi)
+}
+
+// begin turns to a leaf: its packed sum, its rows, the bounds of its output.
+func (s *scan) begin(sum int64, rows int, bounds interval) {
+	s.sum, s.rows, s.bounds = sum, rows, bounds
+	s.total = s.packing.unpack(sum)
+	s.total.h += 2 * epsilon
+	s.perHessian = float64(rows) / s.total.h
+	s.clips = s.p.MaxDeltaStep > 0
+	s.base = s.p.MinGainToSplit
+	if t := s.threshold(s.total.g); s.clips {
+		s.base += s.gainOf(s.total.g, s.total.h, s.p.LambdaL2, s.output(s.total.g, s.total.h, s.p.LambdaL2, unbounded()))
+	} else {
+		s.base += t * t / (s.total.h + s.p.LambdaL2)
+	}
+	s.clips = s.clips || bounds != unbounded()
+}
+
+// find looks for the best split of a feature in the leaf at hand, whose
+// histogram is hist. It reports whether there is one with positive gain, and
+// leaves it in s.best.
+func (s *scan) find(f *feature, hist []int64) bool {
 	s.best.reset()
-	total.h += 2 * epsilon
-	l := leaf{total: total, n: n, perHessian: float64(n) / total.h,
-		base: s.gain(total.g, total.h, s.p.LambdaL2) + s.p.MinGainToSplit}
+	s.monotone = f.monotone
 	switch {
 	case f.categorical && f.bins <= s.p.MaxCatToOnehot:
-		s.oneAgainstRest(hist, &l)
+		s.oneAgainstRest(hist)
 	case f.categorical:
-		s.categorySets(hist, &l)
+		s.categorySets(hist)
 	case f.missing && f.bins > 2:
-		s.downward(hist[:f.bins-1], &l)
-		s.upward(hist, &l)
+		s.downward(hist[:f.bins-1])
+		s.upward(hist)
 	default:
-		s.downward(hist, &l)
+		s.downward(hist)
 		// With two bins of which one is NaN's, the one split sends NaN right.
 		s.best.defaultLeft = !f.missing
 	}
 	return s.best.gain > math.Inf(-1)
 }
 
-// leaf is what the scans need to know of the leaf.
-type leaf struct {
-	total      sums
-	n          int
-	perHessian float64 // rows for each unit of hessian: bins hold no counts
-	base       float64 // what a split's gain must be above
+func (s *scan) count(h float64) int { return int(h*s.perHessian + 0.5) }
+
+// part is the sum of one side, ε included.
+func (s *scan) part(sum int64) sums {
+	p := s.packing.unpack(sum)
+	p.h += epsilon
+	return p
 }
 
-func (l *leaf) count(h float64) int { return int(h*l.perHessian + 0.5) }
+func (s *scan) rest(p sums) sums { return sums{s.total.g - p.g, s.total.h - p.h} }
+
+// hopeless reports, without a division, that a split gains less than best.
+// Where it does not know it says false.
+func (s *scan) hopeless(left, right sums, best float64) bool {
+	if s.clips || s.monotone != 0 || s.p.LambdaL1 != 0 {
+		return false
+	}
+	l, r := left.h+s.p.LambdaL2, right.h+s.p.LambdaL2
+	return left.g*left.g*r+right.g*right.g*l < best*l*r*(1-1e-12)
+}
 
 // downward tries every threshold from the last bin of hist to the first and
 // sends missing values left. Ties go to the higher threshold.
-func (s *scan) downward(hist []entry, l *leaf) {
-	var right sums
-	right.h = epsilon
+func (s *scan) downward(hist []int64) {
+	minData, minHessian := s.p.MinDataInLeaf, s.p.MinSumHessianInLeaf
+	var sum, bestLeft int64
 	count := 0
-	best, bestLeft, at := l.base, sums{}, -1
+	best, at := s.base, -1
 	for t := len(hist) - 1; t >= 1; t-- {
-		e := &hist[t]
-		right.g += e.g
-		right.h += e.h
-		count += l.count(e.h)
-		if count < s.p.MinDataInLeaf || right.h < s.p.MinSumHessianInLeaf {
+		e := hist[t]
+		if e == 0 {
+			continue // the split is the last one again
+		}
+		sum += e
+		count += s.count(float64(e&s.packing.mask) * s.packing.hUnit)
+		if count < minData {
 			continue
 		}
-		left := sums{l.total.g - right.g, l.total.h - right.h}
-		if l.n-count < s.p.MinDataInLeaf || left.h < s.p.MinSumHessianInLeaf {
+		right := s.part(sum)
+		if right.h < minHessian {
+			continue
+		}
+		left := s.rest(right)
+		if s.rows-count < minData || left.h < minHessian {
 			break
 		}
-		if g := s.gain(left.g, left.h, s.p.LambdaL2) + s.gain(right.g, right.h, s.p.LambdaL2); g > best {
-			best, bestLeft, at = g, left, t-1
+		if s.hopeless(left, right, best) {
+			continue
+		}
+		if g := s.gains(left, right, s.p.LambdaL2); g > best {
+			best, bestLeft, at = g, s.sum-sum, t-1
 		}
 	}
 	if at >= 0 {
-		s.take(l, bestLeft, best, s.p.LambdaL2)
+		s.take(bestLeft, best, s.p.LambdaL2)
 		s.best.threshold, s.best.defaultLeft = at, true
 	}
 }
@@ -142,60 +220,70 @@ func (s *scan) downward(hist []entry, l *leaf) {
 // upward tries every threshold from the first bin on and sends missing
 // values, the last bin of hist, right. It replaces a split found before only
 // by a better one.
-func (s *scan) upward(hist []entry, l *leaf) {
-	var left sums
-	left.h = epsilon
+func (s *scan) upward(hist []int64) {
+	minData, minHessian := s.p.MinDataInLeaf, s.p.MinSumHessianInLeaf
+	var sum, bestLeft int64
 	count := 0
-	best, bestLeft, at := max(l.base, s.best.gain+l.base), sums{}, -1
-	for t := range len(hist) - 1 {
-		e := &hist[t]
-		left.g += e.g
-		left.h += e.h
-		count += l.count(e.h)
-		if count < s.p.MinDataInLeaf || left.h < s.p.MinSumHessianInLeaf {
+	best, at := max(s.base, s.best.gain+s.base), -1
+	for t, e := range hist[:len(hist)-1] {
+		if e == 0 {
 			continue
 		}
-		right := sums{l.total.g - left.g, l.total.h - left.h}
-		if l.n-count < s.p.MinDataInLeaf || right.h < s.p.MinSumHessianInLeaf {
+		sum += e
+		count += s.count(float64(e&s.packing.mask) * s.packing.hUnit)
+		if count < minData {
+			continue
+		}
+		left := s.part(sum)
+		if left.h < minHessian {
+			continue
+		}
+		right := s.rest(left)
+		if s.rows-count < minData || right.h < minHessian {
 			break
 		}
-		if g := s.gain(left.g, left.h, s.p.LambdaL2) + s.gain(right.g, right.h, s.p.LambdaL2); g > best {
-			best, bestLeft, at = g, left, t
+		if s.hopeless(left, right, best) {
+			continue
+		}
+		if g := s.gains(left, right, s.p.LambdaL2); g > best {
+			best, bestLeft, at = g, sum, t
 		}
 	}
 	if at >= 0 {
-		s.take(l, bestLeft, best, s.p.LambdaL2)
+		s.take(bestLeft, best, s.p.LambdaL2)
 		s.best.threshold, s.best.defaultLeft = at, false
 	}
 }
 
 // take makes the split with the given left side the best.
-func (s *scan) take(l *leaf, left sums, gain, l2 float64) {
+func (s *scan) take(left int64, gain, l2 float64) {
 	b := &s.best
-	right := sums{l.total.g - left.g, l.total.h - left.h}
-	b.gain = gain - l.base
-	b.leftOut, b.rightOut = s.output(left.g, left.h, l2), s.output(right.g, right.h, l2)
-	b.left, b.right = sums{left.g, left.h - epsilon}, sums{right.g, right.h - epsilon}
+	b.gain, b.l2 = gain-s.base, l2
+	b.left, b.right = left, s.sum-left
+	l := s.part(left)
+	r := s.rest(l)
+	b.leftOut, b.rightOut = s.output(l.g, l.h, l2, s.bounds), s.output(r.g, r.h, l2, s.bounds)
 }
 
 // oneAgainstRest tries every category alone on the left. Bin 0 always goes
 // right.
-func (s *scan) oneAgainstRest(hist []entry, l *leaf) {
-	best, at := l.base, -1
+func (s *scan) oneAgainstRest(hist []int64) {
+	best, at := s.base, -1
 	for t := 1; t < len(hist); t++ {
-		e := hist[t]
-		count := l.count(e.h)
-		other := sums{l.total.g - e.g, l.total.h - e.h - epsilon}
-		if count < s.p.MinDataInLeaf || e.h < s.p.MinSumHessianInLeaf ||
-			l.n-count < s.p.MinDataInLeaf || other.h < s.p.MinSumHessianInLeaf {
+		one := s.packing.unpack(hist[t])
+		count := s.count(one.h)
+		other := sums{s.total.g - one.g, s.total.h - one.h - epsilon}
+		if count < s.p.MinDataInLeaf || one.h < s.p.MinSumHessianInLeaf ||
+			s.rows-count < s.p.MinDataInLeaf || other.h < s.p.MinSumHessianInLeaf {
 			continue
 		}
-		if g := s.gain(other.g, other.h, s.p.LambdaL2) + s.gain(e.g, e.h+epsilon, s.p.LambdaL2); g > best {
+		one.h += epsilon
+		if g := s.gains(one, other, s.p.LambdaL2); g > best {
 			best, at = g, t
 		}
 	}
 	if at >= 0 {
-		s.take(l, sums{hist[at].g, hist[at].h + epsilon}, best, s.p.LambdaL2)
+		s.take(hist[at], best, s.p.LambdaL2)
 		s.best.bins = append(s.best.bins[:0], uint16(at))
 		s.best.defaultLeft = false
 	}
@@ -204,26 +292,29 @@ func (s *scan) oneAgainstRest(hist []entry, l *leaf) {
 // categorySets sorts the categories by their smoothed mean gradient and tries
 // to part them anywhere in that order, taking sets from either end: for the
 // squared loss the best of all sets is among these (Fisher 1958).
-func (s *scan) categorySets(hist []entry, l *leaf) {
+func (s *scan) categorySets(hist []int64) {
 	s.sorted = s.sorted[:0]
 	for t := 1; t < len(hist); t++ {
-		if float64(l.count(hist[t].h)) >= s.p.CatSmooth {
-			s.sorted = append(s.sorted, rankedBin{t, hist[t].g / (hist[t].h + s.p.CatSmooth)})
+		if hist[t] == 0 && s.p.CatSmooth > 0 {
+			continue
+		}
+		if e := s.packing.unpack(hist[t]); float64(s.count(e.h)) >= s.p.CatSmooth {
+			s.sorted = append(s.sorted, rankedBin{t, e.g / (e.h + s.p.CatSmooth)})
 		}
 	}
 	slices.SortStableFunc(s.sorted, func(a, b rankedBin) int { return cmp.Compare(a.value, b.value) })
-	best := l.base
+	best := s.base
 	size, fromEnd := 0, false
-	var bestLeft sums
+	var bestLeft int64
 	for _, end := range [2]bool{false, true} {
-		if n, left, gain := s.categoryPrefix(hist, l, end, best); n > 0 {
+		if n, left, gain := s.categoryPrefix(hist, end, best); n > 0 {
 			best, bestLeft, size, fromEnd = gain, left, n, end
 		}
 	}
 	if size == 0 {
 		return
 	}
-	s.take(l, bestLeft, best, s.p.LambdaL2+s.p.CatL2)
+	s.take(bestLeft, best, s.p.LambdaL2+s.p.CatL2)
 	s.best.bins = s.best.bins[:0]
 	for i := range size {
 		s.best.bins = append(s.best.bins, uint16(s.ranked(i, fromEnd).bin))
@@ -238,35 +329,34 @@ func (s *scan) ranked(i int, fromEnd bool) rankedBin {
 	return s.sorted[i]
 }
 
-// categoryPrefix returns the size, sums and gain of the best set of
+// categoryPrefix returns the size, packed sum and gain of the best set of
 // categories from one end of the order, or size 0 when none gains more than
 // best.
-func (s *scan) categoryPrefix(hist []entry, l *leaf, fromEnd bool, best float64) (size int, bestLeft sums, gain float64) {
+func (s *scan) categoryPrefix(hist []int64, fromEnd bool, best float64) (size int, bestLeft int64, gain float64) {
 	l2 := s.p.LambdaL2 + s.p.CatL2
 	most := min(s.p.MaxCatThreshold, (len(s.sorted)+1)/2)
-	var left sums
-	left.h = epsilon
+	var sum int64
 	count, group := 0, 0
 	for i := range most {
 		e := hist[s.ranked(i, fromEnd).bin]
-		n := l.count(e.h)
-		left.g += e.g
-		left.h += e.h
+		n := s.count(float64(e&s.packing.mask) * s.packing.hUnit)
+		sum += e
 		count += n
 		group += n
+		left := s.part(sum)
 		if count < s.p.MinDataInLeaf || left.h < s.p.MinSumHessianInLeaf {
 			continue
 		}
-		right := sums{l.total.g - left.g, l.total.h - left.h}
-		if l.n-count < max(s.p.MinDataInLeaf, s.p.MinDataPerGroup) || right.h < s.p.MinSumHessianInLeaf {
+		right := s.rest(left)
+		if s.rows-count < max(s.p.MinDataInLeaf, s.p.MinDataPerGroup) || right.h < s.p.MinSumHessianInLeaf {
 			break
 		}
 		if group < s.p.MinDataPerGroup {
 			continue
 		}
 		group = 0
-		if g := s.gain(left.g, left.h, l2) + s.gain(right.g, right.h, l2); g > best {
-			best, bestLeft, size = g, left, i+1
+		if g := s.gains(left, right, l2); g > best {
+			best, bestLeft, size = g, sum, i+1
 		}
 	}
 	return size, bestLeft, best

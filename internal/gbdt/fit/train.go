@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
 )
@@ -61,15 +62,20 @@ type trainer struct {
 	crew      *crew
 	grower    *grower
 	train     side
-	valid     *side // nil without validation data
-	grad      [][]pair
-	bag       *bag // nil: every row in every tree
-	in, out   []int32
-	features  random
-	usable    []int // features by number in the table, as Dataset.features indices
-	drawn     []int
-	initial   []float64
-	trees     []gbdt.Tree
+	valid     *side      // nil without validation data
+	grad      [][]pair   // by output and row
+	extents   [][]extent // of grad by output and block of rows
+	// pending are the leaves of a tree that was not added to the training
+	// scores yet: with one output that is left to the next gradients.
+	pending  []float64
+	whole    bool // the bag is all rows in order
+	bag      *bag // nil: every row in every tree
+	in, out  []int32
+	features random
+	usable   []int // features by number in the table, as Dataset.features indices
+	drawn    []int
+	initial  []float64
+	trees    []gbdt.Tree
 }
 
 // side is training or validation data with its scores.
@@ -88,7 +94,7 @@ func newSide(v View, outputs int) (*side, error) {
 	}
 	s := &side{data: v.Data, target: target{v.Data.label, v.Data.weight, rows}}
 	for range outputs {
-		s.scores = append(s.scores, make([]float64, v.Data.rows))
+		s.scores = append(s.scores, reserve[float64](v.Data.rows))
 	}
 	for _, r := range rows {
 		s.weights += s.w(r)
@@ -128,7 +134,8 @@ func newTrainer(train, valid View, p Params) (*trainer, error) {
 		return nil, &ParamError{Key: "early_stopping_round", Value: fmt.Sprint(p.EarlyStoppingRound), Want: "expected 0 without validation data"}
 	}
 	for range p.NumClass {
-		t.grad = append(t.grad, make([]pair, d.rows))
+		t.grad = append(t.grad, reserve[pair](d.rows))
+		t.extents = append(t.extents, make([]extent, len(t.train.parts)))
 	}
 	t.in = t.train.rows
 	if p.BaggingFreq > 0 && p.BaggingFraction < 1 {
@@ -136,6 +143,7 @@ func newTrainer(train, valid View, p Params) (*trainer, error) {
 		t.bag = newBag(s.bagging, n, p.BaggingFraction)
 		t.in, t.out = make([]int32, 0, n), make([]int32, 0, n)
 	}
+	t.whole = t.bag == nil && len(t.in) == d.rows && slices.IsSorted(t.in)
 	t.usable = d.byNumber()
 	t.features = newRandom(s.feature)
 	t.crew = newCrew(p.NumThreads)

@@ -466,7 +466,7 @@ func TestRefuses(t *testing.T) {
 		"class broken":     {func(d *Data, p *Params) { clear(d.Label); d.Label[4] = 0.5; p.Objective, p.NumClass = "multiclass", 3 }, "row 4 has the label 0.5"},
 		"poisson negative": {func(d *Data, p *Params) { d.Label[9] = -1; p.Objective = "poisson" }, "expected at least 0"},
 		"poisson zero":     {func(d *Data, p *Params) { clear(d.Label); p.Objective = "poisson" }, "all labels are 0"},
-		"parameter":        {func(_ *Data, p *Params) { p.NumLeaves = 1 }, "num_leaves=1: expected 2 to 131072"},
+		"parameter":        {func(_ *Data, p *Params) { p.NumLeaves = 1 }, "num_leaves=1: expected 2 to 65536"},
 	} {
 		d, p := good()
 		c.harm(d, &p)
