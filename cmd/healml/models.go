@@ -139,11 +139,38 @@ func runModelsShow(a *app, args []string) error {
 			t.AppendRow(row("  "+m, number(d.Metrics.Holdout, m), number(d.Metrics.Baseline, m), number(d.Metrics.Champion, m)))
 		}
 		t.Render()
+		showImportance(w, d.Metrics.Importance)
 		for _, c := range d.Served {
 			fmt.Fprintf(w, "  %s  %s %s → %s: %s\n", c.At.UTC().Format("2006-01-02 15:04"), c.Kind, orDash(c.From), c.To, c.Reason)
 		}
 		return nil
 	})
+}
+
+// showImportance lists what the version rests on; versions of old do not say.
+func showImportance(w io.Writer, m *registry.Importance) {
+	if m == nil {
+		return
+	}
+	permutation, total := "permutation", 0.0
+	if m.Metric != "" {
+		permutation = "permutation (" + m.Metric + ")"
+	}
+	for _, c := range m.Columns {
+		total += c.Gain
+	}
+	t := newTable(w, "  column", permutation, "gain", "splits")
+	for _, c := range m.Columns {
+		worse, share := "-", "-"
+		if c.Permutation != nil {
+			worse = fmt.Sprintf("%+.4g", *c.Permutation)
+		}
+		if total > 0 {
+			share = fmt.Sprintf("%.1f %%", 100*c.Gain/total)
+		}
+		t.AppendRow(row("  "+c.Column, worse, share, c.Split))
+	}
+	t.Render()
 }
 
 func orDash(s string) string {

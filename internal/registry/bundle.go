@@ -49,6 +49,8 @@ type Metrics struct {
 	Champion map[string]float64 `json:"champion,omitempty"`
 	// Iterations is the number of boosting rounds in the model.
 	Iterations int `json:"iterations,omitempty"`
+	// Importance is nil in versions that were made before it was measured.
+	Importance *Importance `json:"importance,omitempty"`
 }
 
 // Validate reports the first value that JSON cannot carry or that is missing.
@@ -66,7 +68,7 @@ func (m *Metrics) Validate() error {
 			}
 		}
 	}
-	return nil
+	return m.Importance.validate()
 }
 
 // Lineage says where a version comes from.
