@@ -36,10 +36,17 @@ func TestMain(m *testing.M) {
 //	nothing DIR                   fails when DIR has a file, however deep
 //	sums FILE COLUMN              checks that contributions add up to COLUMN
 //	holdport VAR                  listens on a port until the script ends
+//
+// $FOREIGN is the folder of models that LightGBM trained.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			foreign, err := filepath.Abs("testdata/foreign")
+			e.Setenv("FOREIGN", foreign)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort, "sums": scriptSums,
 		},

@@ -34,7 +34,7 @@ type Bundle struct {
 
 // Metrics says how well a version did on rows that it had not seen
 // (metrics.json). Maps go from the name of a metric (rmse, logloss, auc …) to
-// its value; values are finite.
+// its value; values are finite. With Rows 0 nothing was measured.
 type Metrics struct {
 	Metric  string             `json:"metric"`        // the metric that decides, a key of Holdout
 	Rows    int                `json:"rows"`          // rows of the holdout
@@ -55,7 +55,7 @@ type Metrics struct {
 
 // Validate reports the first value that JSON cannot carry or that is missing.
 func (m *Metrics) Validate() error {
-	if _, ok := m.Holdout[m.Metric]; !ok {
+	if _, ok := m.Holdout[m.Metric]; !ok && m.Rows > 0 {
 		return fmt.Errorf("metrics: the holdout has no value for %q", m.Metric)
 	}
 	for _, part := range []struct {
