@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -190,10 +191,31 @@ func importBundle(tmpl *schema.Template, trees *gbdt.Model, t *table.Table, metr
 			return nil, err
 		}
 	}
+	from, to := span(t.Column(tmpl.Time))
+	if metrics.Rows > 0 {
+		metrics.From, metrics.To = from, to
+	}
 	return &registry.Bundle{
 		Template: tmpl, Trees: trees, Reference: reference, Golden: sampleRows(t, tmpl, registry.GoldenRows), Metrics: metrics,
-		Lineage: registry.Lineage{Rows: t.NumRows(), Dropped: tmpl.Ignored, Parameters: importedParameters(trees)},
+		Lineage: registry.Lineage{Rows: t.NumRows(), From: from, To: to, Dropped: tmpl.Ignored, Parameters: importedParameters(trees)},
 	}, nil
+}
+
+// span is the first and last time of a column; zero without one.
+func span(c *table.Column) (from, to time.Time) {
+	if c == nil || c.Type != table.Time {
+		return
+	}
+	lo, hi := int64(math.MaxInt64), int64(table.NoTime)
+	for _, us := range c.Times {
+		if us != table.NoTime {
+			lo, hi = min(lo, us), max(hi, us)
+		}
+	}
+	if hi == table.NoTime {
+		return
+	}
+	return time.UnixMicro(lo).UTC(), time.UnixMicro(hi).UTC()
 }
 
 // sampleRows are up to n rows of t, evenly spaced, with what a reference holds.
