@@ -17,15 +17,20 @@ const (
 	shapValues = 6 << 20
 )
 
-// NewExplainer validates the model and prepares it, which takes about as long
-// as explaining a thousand rows, and at most some 50 MB beyond the trees. The
-// model may be changed afterwards without effect on the explainer.
+// shapPoints bounds the values that one tree's quadrature holds three times: a
+// path of some 5000 different features.
+const shapPoints = 1 << 24
+
+// NewExplainer validates the model and prepares it, which takes as long as
+// explaining some thousand rows and makes tables of up to 48 MB. The model may
+// be changed afterwards without effect on the explainer.
 //
 // What a row leaves out is weighed by the training rows that each leaf counts.
 // A model with a node below which no leaf counts any (a file without
-// leaf_count, for which LightGBM answers NaN) is a *[ModelError] that names
-// the node. Inner nodes' own counts are not read: they are the sums of these
-// unless somebody changed the file.
+// leaf_count, for which LightGBM answers NaN) is a *[ModelError] that names the
+// node. Inner nodes' own counts are not read: they are the sums of these unless
+// somebody changed the file. A tree with a path of several thousand different
+// features is a *[ModelError], too: it would take too much memory.
 func NewExplainer(m *Model) (*Explainer, error) { return newExplainer(m, shapMost) }
 
 // newExplainer spends at most so many values of a table on a leaf.
@@ -45,6 +50,7 @@ func newExplainer(m *Model, most int) (*Explainer, error) {
 	for most > 0 && tableValues(trees, most) > shapValues {
 		most /= 2
 	}
+	e.table = make([]float64, 0, tableValues(trees, most))
 	var places, edges, points int
 	for i := range trees {
 		t := &trees[i]
@@ -53,8 +59,11 @@ func newExplainer(m *Model, most int) (*Explainer, error) {
 			continue
 		}
 		b := shapBuilder{e: e, t: t, most: most, tree: shapTree{output: i % e.outputs}}
-		e.trees = append(e.trees, b.build())
-		s := &e.trees[len(e.trees)-1]
+		if !b.build() {
+			return nil, &ModelError{i, -1, fmt.Sprintf("a path tests %d different features, too many to explain", b.depth)}
+		}
+		e.trees = append(e.trees, b.tree)
+		s := &b.tree
 		places = max(places, len(s.upper)+len(s.groups)+1)
 		if s.quad != nil {
 			edges = max(edges, len(s.edges))
@@ -217,7 +226,9 @@ func groupPlace(i int) int32 { return ^int32(i) }
 
 const noPlace = math.MinInt32
 
-func (b *shapBuilder) build() shapTree {
+// build lays out the whole tree, unless its quadrature would take too much
+// memory.
+func (b *shapBuilder) build() bool {
 	b.child(b.t.root(), -1)
 	t := &b.tree
 	final := func(p int32) int32 {
@@ -235,6 +246,9 @@ func (b *shapBuilder) build() shapTree {
 	for i := range t.groups {
 		t.groups[i].placeOfGroup = final(groupPlace(i))
 	}
+	if len(t.edges)*b.depth/2 > shapPoints {
+		return false
+	}
 	if len(t.edges) > 0 {
 		t.quad = newQuadrature((b.depth + 1) / 2)
 		for i := range t.edges {
@@ -244,7 +258,7 @@ func (b *shapBuilder) build() shapTree {
 			}
 		}
 	}
-	return *t
+	return true
 }
 
 // child lays out what is below c, which edge leads to, and returns its place.

@@ -368,6 +368,7 @@ func TestExplainerRefuses(t *testing.T) {
 	}{
 		"no counts":        {func(m *Model) { clear(m.Trees[2].LeafCount) }, 2, 0},
 		"a negative count": {func(m *Model) { m.Trees[1].LeafCount[3] = -1 }, 1, -1},
+		"a path of 8000":   {func(m *Model) { *m = *chain(8000) }, 0, -1},
 		"an invalid model": {func(m *Model) { m.Trees[0].Left[0] = 99 }, 0, 0},
 	} {
 		m := readModel(t, "testdata/regression.txt")
