@@ -398,6 +398,9 @@ func TestExplainsWithoutInnerCounts(t *testing.T) {
 }
 
 func TestContributionsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
 	for model, file := range contributionGoldens(t) {
 		e, row := explainer(t, readModel(t, model)), readRows(t, file)[0]
 		dst := make([]float64, e.NumOutputs()*(e.NumFeatures()+1))
