@@ -12,7 +12,9 @@ import (
 	"github.com/healml/healml/internal/config"
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/feature"
+	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/retrain"
@@ -78,6 +80,9 @@ func exitCode(err error) int {
 		damaged  *registry.VersionError
 		column   *feature.ColumnError
 		exists   *registry.ExistsError
+		text     *gbdt.FormatError
+		trees    *gbdt.ModelError
+		adoption *model.AdoptionError
 		dns      *net.DNSError
 		address  *net.AddrError
 	)
@@ -94,6 +99,7 @@ func exitCode(err error) int {
 		errors.Is(err, registry.ErrNoCurrent), isCobraUsage(err):
 		return exitUsage
 	case errors.As(err, &data), errors.As(err, &mismatch), errors.As(err, &target), errors.As(err, &damaged),
+		errors.As(err, &text), errors.As(err, &trees), errors.As(err, &adoption),
 		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, fs.ErrNotExist),
 		errors.Is(err, errBadData):
 		return exitData

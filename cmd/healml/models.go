@@ -16,7 +16,7 @@ import (
 func isNoCurrent(err error) bool { return errors.Is(err, registry.ErrNoCurrent) }
 
 func newModelsCommand(a *app) *cobra.Command {
-	models := group(&cobra.Command{Use: "models", Short: "List, compare, promote, verify and prune versions", Example: "  healml models list"})
+	models := group(&cobra.Command{Use: "models", Short: "List, compare, promote, verify, import and prune versions", Example: "  healml models list"})
 	var reason string
 	promote := &cobra.Command{
 		Use: "promote VERSION", Short: "Put a version in force", Args: oneArg("VERSION"), Example: "  healml models promote v0001-5f3a9c07 --reason 'back to the tested one'",
@@ -57,7 +57,7 @@ func newModelsCommand(a *app) *cobra.Command {
 		&cobra.Command{Use: "show [VERSION]", Short: "Show a version: data, template, metrics, service", Args: atMostOneArg("VERSION"), Example: "  healml models show", RunE: func(_ *cobra.Command, args []string) error { return runModelsShow(a, args) }},
 		&cobra.Command{Use: "diff A B", Short: "Show how two versions differ", Args: cobra.ExactArgs(2), Example: "  healml models diff v0001-5f3a9c07 v0002-8c1e22d4", RunE: func(_ *cobra.Command, args []string) error { return runModelsDiff(a, args[0], args[1]) }},
 		&cobra.Command{Use: "verify [VERSION]", Short: "Check every byte of one or all versions", Args: atMostOneArg("VERSION"), Example: "  healml models verify", RunE: func(_ *cobra.Command, args []string) error { return runModelsVerify(a, args) }},
-		promote, rollback, prune,
+		promote, rollback, prune, newModelsImportCommand(a),
 	)
 	return models
 }
@@ -139,11 +139,38 @@ func runModelsShow(a *app, args []string) error {
 			t.AppendRow(row("  "+m, number(d.Metrics.Holdout, m), number(d.Metrics.Baseline, m), number(d.Metrics.Champion, m)))
 		}
 		t.Render()
+		showImportance(w, d.Metrics.Importance)
 		for _, c := range d.Served {
 			fmt.Fprintf(w, "  %s  %s %s → %s: %s\n", c.At.UTC().Format("2006-01-02 15:04"), c.Kind, orDash(c.From), c.To, c.Reason)
 		}
 		return nil
 	})
+}
+
+// showImportance lists what the version rests on; versions of old do not say.
+func showImportance(w io.Writer, m *registry.Importance) {
+	if m == nil {
+		return
+	}
+	permutation, total := "permutation", 0.0
+	if m.Metric != "" {
+		permutation = "permutation (" + m.Metric + ")"
+	}
+	for _, c := range m.Columns {
+		total += c.Gain
+	}
+	t := newTable(w, "  column", permutation, "gain", "splits")
+	for _, c := range m.Columns {
+		worse, share := "-", "-"
+		if c.Permutation != nil {
+			worse = fmt.Sprintf("%+.4g", *c.Permutation)
+		}
+		if total > 0 {
+			share = fmt.Sprintf("%.1f %%", 100*c.Gain/total)
+		}
+		t.AppendRow(row("  "+c.Column, worse, share, c.Split))
+	}
+	t.Render()
 }
 
 func orDash(s string) string {

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/healml/healml/internal/feature"
+	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
@@ -19,6 +21,7 @@ type predictOptions struct {
 	version string
 	log     bool
 	lenient bool
+	explain bool
 }
 
 func newPredictCommand(a *app) *cobra.Command {
@@ -28,7 +31,11 @@ func newPredictCommand(a *app) *cobra.Command {
 		Short: "Score a file of rows",
 		Long: `Scores every row of a CSV, Parquet or Arrow file. The result has prediction_id,
 predicted_<target> and, for classes, p_<class>; one row for each row of the
-file, in its order. A column prediction_id of the file is used as the id.`,
+file, in its order. A column prediction_id of the file is used as the id.
+
+With --explain each raw column gets a column contribution_<column>, for classes
+contribution_<class>_<column>: what it added to the raw score (TreeSHAP). With
+contribution_bias, the expected raw score, a row's contributions add up to it.`,
 		Example: "  healml predict new.csv --out scored.parquet --log",
 		Args:    oneArg("FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return runPredict(a, args[0], o) },
@@ -37,6 +44,7 @@ file, in its order. A column prediction_id of the file is used as the id.`,
 	f.StringVar(&o.out, "out", "", "write the result here (.csv, .parquet or .arrow; default: CSV on stdout)")
 	f.StringVar(&o.version, "version", "", "predict with this version (default: the one in force)")
 	f.BoolVar(&o.log, "log", false, "append to the prediction log as serving would")
+	f.BoolVar(&o.explain, "explain", false, "add what each column contributed to the raw score")
 	f.BoolVar(&o.lenient, "lenient", false, "ignore columns that the model does not know")
 	return cmd
 }
@@ -54,15 +62,24 @@ func runPredict(a *app, file string, o predictOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := m.PredictTable(input, a.conf.Train.Threads)
+	batch, err := m.Encoder().Table(input)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	p := m.PredictBatch(batch, a.conf.Train.Threads)
 	id, err := ids(file, input)
 	if err != nil {
 		return err
 	}
-	result := table.Must(append([]*table.Column{id}, p.Columns(m.Template)...)...)
+	columns := append([]*table.Column{id}, p.Columns(m.Template)...)
+	if o.explain {
+		contributions, err := explain(m, batch, a.conf.Train.Threads)
+		if err != nil {
+			return err
+		}
+		columns = append(columns, contributions...)
+	}
+	result := table.Must(columns...)
 	if o.log {
 		if err := a.logBatch(file, m, input, id, p); err != nil {
 			return err
@@ -96,6 +113,19 @@ func runPredict(a *app, file string, o predictOptions) error {
 		_, err := fmt.Fprintf(w, "wrote %s: %d rows predicted by %s\n", o.out, summary.Rows, m.Version)
 		return err
 	})
+}
+
+// explain are the columns of contributions.
+func explain(m *model.Model, b *feature.Batch, threads int) ([]*table.Column, error) {
+	e, err := m.NewExplainer()
+	var trees *gbdt.ModelError
+	if errors.As(err, &trees) {
+		return nil, fmt.Errorf("%w: %s cannot be explained: %w", errBadData, m.Version, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.Columns(b, threads), nil
 }
 
 // load loads a version, the one in force for "".

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -33,13 +34,21 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…           runs a command that must end with CODE
 //	flip FILE                     changes one byte in the middle of a file
 //	nothing DIR                   fails when DIR has a file, however deep
+//	sums FILE COLUMN              checks that contributions add up to COLUMN
 //	holdport VAR                  listens on a port until the script ends
+//
+// $FOREIGN is the folder of models that LightGBM trained.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			foreign, err := filepath.Abs("testdata/foreign")
+			e.Setenv("FOREIGN", foreign)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort,
+			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort, "sums": scriptSums,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "mounts" {
@@ -117,6 +126,35 @@ func scriptNothing(ts *testscript.TestScript, _ bool, args []string) {
 		return err
 	})
 	ts.Check(err)
+}
+
+func scriptSums(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: sums FILE|stdout COLUMN")
+	}
+	path := ts.MkAbs(args[0])
+	if args[0] == "stdout" {
+		path = ts.MkAbs("stdout.csv")
+		ts.Check(os.WriteFile(path, []byte(ts.ReadFile("stdout")), 0o644))
+	}
+	t, err := table.Read(path, table.ReadOptions{})
+	ts.Check(err)
+	want := t.Column(args[1])
+	if want == nil || t.NumRows() == 0 {
+		ts.Fatalf("no rows of %s in %q", args[1], t.Names())
+	}
+	for i := range t.NumRows() {
+		sum, n := 0.0, 0
+		for _, c := range t.Columns() {
+			if strings.HasPrefix(c.Name, "contribution_") {
+				sum += c.Floats[i]
+				n++
+			}
+		}
+		if n == 0 || math.Abs(sum-want.Floats[i]) > 1e-9*math.Abs(sum) {
+			ts.Fatalf("row %d: %d contributions add up to %v, %s is %v", i+1, n, sum, args[1], want.Floats[i])
+		}
+	}
 }
 
 func scriptHoldPort(ts *testscript.TestScript, _ bool, args []string) {

@@ -188,6 +188,7 @@ func bundleOf(res *train.Result, now time.Time) (*registry.Bundle, error) {
 	m := &registry.Metrics{
 		Metric: string(res.Metric), Rows: rows.Len() - res.Test,
 		Holdout: res.Holdout, Baseline: res.Baseline, Last: res.Last, Iterations: res.Best,
+		Importance: registry.NewImportance(rows.Template, res.Trees, res.Permutation, string(res.Metric), res.Permuted),
 	}
 	m.From, m.To = rows.Span(res.Test, rows.Len())
 	b := &registry.Bundle{

@@ -43,6 +43,9 @@
 // It adds the leaves in tree order, so raw scores are those of LightGBM to
 // the last bit.
 //
+// An [Explainer] is made in the same way and says what each feature adds to a
+// raw score, by TreeSHAP; [Model.Importance] sums up the trees as a whole.
+//
 // # The text format
 //
 // [ReadText] reads files of LightGBM versions 2 to 4 whose leaves are

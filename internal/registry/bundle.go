@@ -34,7 +34,7 @@ type Bundle struct {
 
 // Metrics says how well a version did on rows that it had not seen
 // (metrics.json). Maps go from the name of a metric (rmse, logloss, auc …) to
-// its value; values are finite.
+// its value; values are finite. With Rows 0 nothing was measured.
 type Metrics struct {
 	Metric  string             `json:"metric"`        // the metric that decides, a key of Holdout
 	Rows    int                `json:"rows"`          // rows of the holdout
@@ -49,11 +49,13 @@ type Metrics struct {
 	Champion map[string]float64 `json:"champion,omitempty"`
 	// Iterations is the number of boosting rounds in the model.
 	Iterations int `json:"iterations,omitempty"`
+	// Importance is nil in versions that were made before it was measured.
+	Importance *Importance `json:"importance,omitempty"`
 }
 
 // Validate reports the first value that JSON cannot carry or that is missing.
 func (m *Metrics) Validate() error {
-	if _, ok := m.Holdout[m.Metric]; !ok {
+	if _, ok := m.Holdout[m.Metric]; !ok && m.Rows > 0 {
 		return fmt.Errorf("metrics: the holdout has no value for %q", m.Metric)
 	}
 	for _, part := range []struct {
@@ -66,7 +68,7 @@ func (m *Metrics) Validate() error {
 			}
 		}
 	}
-	return nil
+	return m.Importance.validate()
 }
 
 // Lineage says where a version comes from.

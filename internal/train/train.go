@@ -43,6 +43,10 @@ type Result struct {
 	Baseline map[string]float64
 	Last     map[string]float64
 	Best     int // trees an output, as early stopping chose
+	// Permutation is, by raw column, how much worse Metric gets on Permuted of
+	// the rows from Test on when the column is shuffled; nil when unknown.
+	Permutation map[string]float64
+	Permuted    int
 }
 
 // DefaultTrees is the greatest number of iterations when the user names none.
@@ -112,7 +116,7 @@ func Run(ctx context.Context, rows *Rows, o Options) (*Result, error) {
 		return nil, err
 	}
 	r.Best = r.Params.NumIterations
-	if err := r.evaluate(ctx, say); err != nil {
+	if err := r.evaluate(ctx, o.Seed, say); err != nil {
 		return nil, err
 	}
 	final, err := chosen.Fit(ctx, 0, chosen.Len(), 0, r.Params, steps(say, "fit all rows", r.Best))
@@ -144,7 +148,7 @@ func steps(say func(string, int, int), stage string, total int) func(int, float6
 }
 
 // evaluate measures a model of the rows before Test on those from it on.
-func (r *Result) evaluate(ctx context.Context, say func(string, int, int)) error {
+func (r *Result) evaluate(ctx context.Context, seed uint64, say func(string, int, int)) error {
 	rows, n := r.Rows, r.Rows.Len()
 	res, err := rows.Fit(ctx, 0, r.Test, 0, r.Params, steps(say, "evaluate", r.Best))
 	if err != nil {
@@ -162,8 +166,10 @@ func (r *Result) evaluate(ctx context.Context, say func(string, int, int)) error
 	if r.Baseline, err = Evaluate(task, labels, score.Constant(constant(task, before, k, r.Metric), len(labels)), k); err != nil {
 		return err
 	}
-	r.Last, err = Evaluate(task, labels, lastValue(task, before, labels, k), k)
-	return err
+	if r.Last, err = Evaluate(task, labels, lastValue(task, before, labels, k), k); err != nil {
+		return err
+	}
+	return r.permute(res.Model, seed)
 }
 
 // constant is the prediction that is best for the metric without any feature.

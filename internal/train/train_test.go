@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +96,7 @@ func TestRun(t *testing.T) {
 	tab, _ := synth.Sales(3, synth.Options{Days: 240, Still: true})
 	rows := prepare(t, tab, "sales")
 	var texts [2]bytes.Buffer
+	var permutations [2]map[string]float64
 	for i, threads := range []int{1, 2} {
 		res, err := train.Run(context.Background(), rows, train.Options{Holdout: 0.2, Seed: 7, Threads: threads})
 		if err != nil {
@@ -113,6 +116,10 @@ func TestRun(t *testing.T) {
 		if err := res.Rows.Template.Validate(); err != nil {
 			t.Error(err)
 		}
+		if res.Permuted != min(2000, rows.Len()-res.Test) || res.Permutation["price"] < 0.1*res.Holdout["mae"] || len(res.Permutation) == 0 {
+			t.Errorf("permutation importance %v on %d rows beside mae %v: prices matter", res.Permutation, res.Permuted, res.Holdout["mae"])
+		}
+		permutations[i] = res.Permutation
 		v, err := res.Gate(nil, 0.9, 1)
 		if err != nil || !v.Passed {
 			t.Errorf("the first model does not pass: %+v, %v", v, err)
@@ -120,6 +127,31 @@ func TestRun(t *testing.T) {
 	}
 	if !bytes.Equal(texts[0].Bytes(), texts[1].Bytes()) {
 		t.Error("one and two threads make different models")
+	}
+	if !maps.Equal(permutations[0], permutations[1]) {
+		t.Errorf("one and two threads measure different importances: %v", permutations)
+	}
+}
+
+// TestPermutation: a column that decides matters, one of noise does not, a
+// time counts by its features together, and text not at all.
+func TestPermutation(t *testing.T) {
+	n := 2000
+	rng := rand.New(rand.NewPCG(8, 8))
+	at, x, noise, y := make([]int64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range n {
+		when := synth.Start.Add(time.Duration(i) * 6 * time.Hour)
+		at[i], x[i], noise[i] = when.UnixMicro(), rng.NormFloat64(), rng.NormFloat64()
+		y[i] = 4*x[i] + 3*float64(when.Weekday()) + float64(when.Hour())/6
+	}
+	rows := prepare(t, table.Must(table.Times("date", at), table.Floats("x", x), table.Floats("noise", noise), table.Floats("y", y)), "y")
+	res, err := train.Run(context.Background(), rows, train.Options{Holdout: 0.2, Threads: 1, Set: map[string]string{"num_iterations": "60"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := res.Permutation
+	if len(p) != 3 || p["x"] < 2 || p["date"] < 2 || math.Abs(p["noise"]) > 0.1 {
+		t.Errorf("importance %v, expected x and date far above noise", p)
 	}
 }
 
