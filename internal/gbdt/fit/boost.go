@@ -20,7 +20,7 @@ func (t *trainer) run(ctx context.Context, progress func(iteration int, validLos
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !t.iterate(i == 1) {
+		if !t.iterate(i - 1) {
 			break
 		}
 		loss := math.NaN()
@@ -47,24 +47,29 @@ func (t *trainer) run(ctx context.Context, progress func(iteration int, validLos
 	return r, err
 }
 
-// iterate grows the trees of one iteration. It reports false when none could
-// be split: then there is nothing more to learn, and only the first
-// iteration leaves its trees, which are constants.
-func (t *trainer) iterate(first bool) bool {
+// iterate grows the trees of iteration i. It reports false when none could be
+// split: then there is nothing more to learn, and only the first iteration
+// leaves its trees, which are constants. A forest goes on: the next bag is
+// another.
+func (t *trainer) iterate(i int) bool {
+	first := i == 0
 	if first {
 		t.begin()
 	}
-	t.gradients()
-	if t.bag != nil && len(t.trees)/t.p.NumClass%t.p.BaggingFreq == 0 {
-		t.in, t.out = t.bag.draw(t.train.rows, t.in, t.out)
+	if first || !t.forest {
+		t.gradients()
 	}
+	t.sample(i)
 	grown := 0
 	for k := range t.p.NumClass {
-		tree := t.grow(k, first)
+		tree := t.grow(k, i)
 		if tree.NumLeaves() > 1 {
 			grown++
 		}
 		t.trees = append(t.trees, tree)
+	}
+	if t.forest {
+		return true
 	}
 	if grown == 0 && !first {
 		t.trees = t.trees[:len(t.trees)-t.p.NumClass]
@@ -72,10 +77,27 @@ func (t *trainer) iterate(first bool) bool {
 	return grown > 0
 }
 
+// sample draws the rows of iteration i.
+func (t *trainer) sample(i int) {
+	switch {
+	case t.bag != nil && i%t.p.BaggingFreq == 0:
+		t.in, t.out = t.bag.draw(t.train.rows, t.in, t.out)
+	case t.goss != nil && i >= int(1/t.p.LearningRate):
+		if i == int(1/t.p.LearningRate) {
+			t.in = make([]int32, 0, len(t.train.rows)) // it was the rows themselves
+			t.whole = false
+		}
+		t.in, t.out = t.goss.draw(t.train.rows, t.grad, t.in, t.out)
+		for k, grad := range t.grad {
+			t.blocks(t.train.rows, func(b int, rows []int32) { t.extents[k][b] = extentOf(rows, grad) })
+		}
+	}
+}
+
 // begin starts the scores from the best constants.
 func (t *trainer) begin() {
 	t.initial = make([]float64, t.p.NumClass)
-	if !t.p.BoostFromAverage {
+	if !t.p.BoostFromAverage || t.train.data.init != nil {
 		return
 	}
 	for k := range t.initial {
@@ -102,34 +124,55 @@ func (t *trainer) sides() []*side {
 	return []*side{&t.train, t.valid}
 }
 
-// grow grows the next tree of output k and adds it to the scores. What could
-// not be split is a constant.
-func (t *trainer) grow(k int, first bool) gbdt.Tree {
+// grow grows the tree of output k in iteration i and adds it to the scores.
+// What could not be split is a constant.
+func (t *trainer) grow(k, i int) gbdt.Tree {
 	if !t.objective.constant(&t.train.target, k) && len(t.usable) > 0 && len(t.in) > 0 {
 		t.drawFeatures()
 		g := t.grower.grow(t.in, t.whole, t.grad[k], joinExtents(t.extents[k]))
 		if g.NumLeaves() > 1 {
-			return t.finish(g, k)
+			return t.finish(g, k, i)
 		}
 	}
 	value := 0.0
-	if first {
-		if value = t.initial[k]; !t.p.BoostFromAverage {
-			value = t.objective.start(&t.train.target, k)
-			t.shift(k, value)
+	if i == 0 || t.forest {
+		value = t.constant(k)
+	}
+	if i == 0 && !t.p.BoostFromAverage {
+		t.shift(k, value)
+	}
+	if t.forest && t.valid != nil {
+		for r := range t.valid.scores[k] {
+			t.average(&t.valid.scores[k][r], value, i)
 		}
 	}
 	return gbdt.Tree{LeafValue: []float64{value}, LeafWeight: []float64{0},
 		LeafCount: []int64{int64(len(t.train.rows))}, Shrinkage: 1}
 }
 
+// constant is the best constant of output k, 0 on top of other scores.
+func (t *trainer) constant(k int) float64 {
+	if t.p.BoostFromAverage || t.train.data.init != nil {
+		return t.initial[k]
+	}
+	return t.objective.start(&t.train.target, k)
+}
+
+// average takes the value of tree i into an average of trees.
+func (t *trainer) average(score *float64, value float64, i int) {
+	*score += (value - *score) / float64(i+1)
+}
+
 // finish shrinks the tree, adds it to the scores, and folds the initial score
-// into the first one.
-func (t *trainer) finish(g *grown, k int) gbdt.Tree {
+// into the first one; into every one of a forest, whose trees are not shrunk.
+func (t *trainer) finish(g *grown, k, i int) gbdt.Tree {
 	if r, ok := t.objective.(renewer); ok {
 		t.renew(r, g, k)
 	}
 	rate := t.p.LearningRate
+	if t.forest {
+		rate = 1
+	}
 	for i := range g.LeafValue {
 		g.LeafValue[i] = flush(g.LeafValue[i] * rate)
 	}
@@ -137,8 +180,10 @@ func (t *trainer) finish(g *grown, k int) gbdt.Tree {
 		g.InternalValue[i] = flush(g.InternalValue[i] * rate)
 	}
 	g.Shrinkage = rate
-	t.addScores(g, k)
-	if b := t.initial[k]; len(t.trees) < t.p.NumClass && b != 0 {
+	if !t.forest {
+		t.addScores(g, k)
+	}
+	if b := t.initial[k]; (i == 0 || t.forest) && b != 0 {
 		for i := range g.LeafValue {
 			g.LeafValue[i] = flush(g.LeafValue[i] + b)
 		}
@@ -147,7 +192,20 @@ func (t *trainer) finish(g *grown, k int) gbdt.Tree {
 		}
 		g.Shrinkage = 1
 	}
+	if t.forest && t.valid != nil {
+		score := t.valid.scores[k]
+		t.walk(g, func(r int32, value float64) { t.average(&score[r], value, i) })
+	}
 	return g.Tree
+}
+
+// walk sends the validation rows down a tree.
+func (t *trainer) walk(g *grown, do func(row int32, value float64)) {
+	t.blocks(t.valid.rows, func(_ int, rows []int32) {
+		for _, r := range rows {
+			do(r, g.LeafValue[g.leaf(t.valid.data, r)])
+		}
+	})
 }
 
 // flush reads numbers too near to zero as zero.
@@ -170,7 +228,7 @@ func (t *trainer) renew(r renewer, g *grown, k int) {
 // addScores adds the tree to the scores. Rows of the bag know their leaves,
 // the others walk.
 func (t *trainer) addScores(g *grown, k int) {
-	if t.bag != nil {
+	if len(t.out) > 0 {
 		t.blocks(t.out, func(_ int, rows []int32) {
 			for _, r := range rows {
 				t.grower.leafOf[r] = uint16(g.leaf(t.train.data, r))
@@ -184,11 +242,7 @@ func (t *trainer) addScores(g *grown, k int) {
 	}
 	if t.valid != nil {
 		score := t.valid.scores[k]
-		t.blocks(t.valid.rows, func(_ int, rows []int32) {
-			for _, r := range rows {
-				score[r] += g.LeafValue[g.leaf(t.valid.data, r)]
-			}
-		})
+		t.walk(g, func(r int32, value float64) { score[r] += value })
 	}
 }
 
@@ -256,6 +310,13 @@ func (t *trainer) model() (*gbdt.Model, error) {
 	m := &gbdt.Model{
 		Trees: t.trees, NumClass: t.p.NumClass, TreesPerIteration: t.p.NumClass,
 		Objective: t.objective.line(), FeatureNames: slices.Clone(d.names), Params: t.p.List(),
+	}
+	m.AverageOutput = t.forest
+	if t.p.MonotoneConstraints != "" {
+		var err error
+		if m.Monotone, err = t.p.monotone(d); err != nil {
+			return nil, err
+		}
 	}
 	var categories []string
 	for f, mapper := range d.mappers {

@@ -23,6 +23,9 @@ type Data struct {
 	Label []float64
 	// Weight has one weight ≥ 0 a row; nil means that all are 1.
 	Weight []float64
+	// Init has the raw scores that boosting starts from, one slice an output;
+	// nil means the best constant. The model's trees come on top of them.
+	Init [][]float64
 }
 
 // Dataset is a table in bins: what trees are grown on. It is not changed
@@ -39,7 +42,8 @@ type Dataset struct {
 	histUsed int      // bins of a leaf's histogram
 	histLen  int      // the same, with room for the kernels
 	label    []float64
-	weight   []float64 // nil: all 1
+	weight   []float64   // nil: all 1
+	init     [][]float64 // initial scores by output; nil: none
 	binning  binning
 	threads  int
 }
@@ -55,8 +59,6 @@ type feature struct {
 	word   int      // of a row, where the bin is
 	shift  uint8    // in the word
 	at     int      // its bin 0 in a histogram
-
-	monotone int // −1, 0 or 1
 }
 
 // bin is the feature's bin in a row.
@@ -147,7 +149,7 @@ func newDataset(data *Data) (*Dataset, error) {
 	if len(data.Features) == 0 {
 		return nil, fmt.Errorf("dataset: no features")
 	}
-	d := &Dataset{rows: len(data.Label), label: data.Label, weight: data.Weight}
+	d := &Dataset{rows: len(data.Label), label: data.Label, weight: data.Weight, init: data.Init}
 	if d.rows == 0 {
 		return nil, fmt.Errorf("dataset: no rows")
 	}
@@ -167,6 +169,11 @@ func newDataset(data *Data) (*Dataset, error) {
 	}
 	if err := checkNumbers(d.label, d.weight); err != nil {
 		return nil, err
+	}
+	for k, init := range data.Init {
+		if len(init) != d.rows {
+			return nil, fmt.Errorf("dataset: %d initial scores of output %d for %d rows", len(init), k, d.rows)
+		}
 	}
 	names := data.Names
 	if names == nil {

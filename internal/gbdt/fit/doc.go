@@ -62,8 +62,9 @@
 // testdata/golden.py trains what the tests compare, split by split. Three
 // things differ. Labels are float64 here and float32 there. LightGBM does not
 // store the most frequent bin but takes it from the total, so the last bit of
-// a sum may differ, and with it a tie. And weighted medians (regression_l1
-// with weights) are medians here, where LightGBM extrapolates.
+// a sum may differ, and with it a tie. And weighted quantiles (mape, or
+// regression_l1 and quantile with weights) are the values at which the share
+// is passed, where LightGBM takes the one before or extrapolates.
 //
 // # Use
 //

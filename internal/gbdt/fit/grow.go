@@ -27,15 +27,16 @@ type grower struct {
 	bag     []int32
 	leafOf  []uint16 // of each row of the bag, when the tree has grown
 
-	draw    []bool     // features drawn for this tree, by Dataset.features
-	groups  []bool     // with features that are tried at the leaves at hand
-	pieces  []piece    // of the rows of all leaves
-	cuts    []int      // rows that go left, by block
-	left    []uint8    // by place in the leaf: 1 when the row goes left
-	scans   []scan     // one a worker
-	stages  []stage    // one a worker
-	partial [][]int64  // histograms of the second and further chunks of rows
-	found   [2][]split // by job, for either sister
+	monotone []int      // constraints, by Dataset.features
+	draw     []bool     // features drawn for this tree, by Dataset.features
+	groups   []bool     // with features that are tried at the leaves at hand
+	pieces   []piece    // of the rows of all leaves
+	cuts     []int      // rows that go left, by block
+	left     []uint8    // by place in the leaf: 1 when the row goes left
+	scans    []scan     // one a worker
+	stages   []stage    // one a worker
+	partial  [][]int64  // histograms of the second and further chunks of rows
+	found    [2][]split // by job, for either sister
 
 	smaller *growing          // the leaves at hand
 	larger  *growing          // nil at the root
@@ -98,16 +99,17 @@ func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
 	g := &grower{
 		data: d, p: p, crew: c,
 		rows: [2][]int32{make([]int32, rows), make([]int32, rows)}, left: make([]uint8, rows), leafOf: make([]uint16, d.rows), quant: reserve[int64](d.rows),
-		leaves:  make([]growing, p.NumLeaves),
-		nodes:   make([]settling, 0, p.NumLeaves-1),
-		pieces:  make([]piece, 0, blocks+p.NumLeaves),
-		draw:    make([]bool, len(d.features)),
-		groups:  make([]bool, len(d.groups)),
-		scans:   make([]scan, c.size),
-		stages:  make([]stage, c.size),
-		partial: make([][]int64, c.size),
-		cuts:    make([]int, c.size),
-		packed:  make([]int64, blocks),
+		leaves:   make([]growing, p.NumLeaves),
+		nodes:    make([]settling, 0, p.NumLeaves-1),
+		pieces:   make([]piece, 0, blocks+p.NumLeaves),
+		draw:     make([]bool, len(d.features)),
+		monotone: make([]int, len(d.features)),
+		groups:   make([]bool, len(d.groups)),
+		scans:    make([]scan, c.size),
+		stages:   make([]stage, c.size),
+		partial:  make([][]int64, c.size),
+		cuts:     make([]int, c.size),
+		packed:   make([]int64, blocks),
 	}
 	for i := range g.found {
 		g.found[i] = make([]split, min(len(d.features), 2*c.size))
@@ -380,7 +382,7 @@ func (g *grower) alive(f int) bool { return g.draw[f] && !g.smaller.dead[f] }
 // find puts a leaf's best split on a feature into best if it is better.
 func (g *grower) find(s *scan, l *growing, index int, best *split) {
 	f := &g.data.features[index]
-	if !s.find(f, l.hist[f.at:f.at+f.bins]) {
+	if !s.find(f, g.monotone[index], l.hist[f.at:f.at+f.bins]) {
 		l.dead[index] = true
 		return
 	}
@@ -411,7 +413,7 @@ func (g *grower) split(i, next int) bool {
 	g.nodes = append(g.nodes, settling{l2: l.l2, bounds: l.bounds})
 	r.sum, l.sum = s.right, s.left
 	r.l2, l.l2 = s.l2, s.l2
-	l.bounds, r.bounds = childBounds(l.bounds, f.monotone, s)
+	l.bounds, r.bounds = childBounds(l.bounds, g.monotone[s.feature], s)
 	copy(r.dead, l.dead)
 	g.reserve(r)
 	if l.count < r.count {

@@ -67,6 +67,18 @@ func newObjective(p *Params) objective {
 		return squared{root: p.RegSqrt}
 	case "regression_l1":
 		return absolute{}
+	case "huber":
+		return huber{alpha: p.Alpha}
+	case "fair":
+		return fair{c: p.FairC}
+	case "quantile":
+		return pinball{alpha: p.Alpha}
+	case "mape":
+		return percentage{}
+	case "gamma":
+		return gamma{}
+	case "tweedie":
+		return tweedie{power: p.TweedieVariancePower}
 	case "poisson":
 		return poisson{factor: math.Exp(p.PoissonMaxDeltaStep)}
 	case "binary":
@@ -132,49 +144,6 @@ func (o squared) line() string {
 	return "regression"
 }
 
-// absolute is |s − y|.
-type absolute struct{ unchecked }
-
-func (absolute) start(t *target, _ int) float64 {
-	return absolute{}.renew(t, t.rows, nil, make([]residual, len(t.rows)))
-}
-
-func (absolute) gradients(t *target, rows []int32, scores [][]float64, out [][]pair) {
-	for _, r := range rows {
-		w := t.w(r)
-		p := pair{0, float32(w)}
-		switch d := scores[0][r] - t.label[r]; {
-		case d > 0:
-			p.g = p.h
-		case d < 0:
-			p.g = -p.h
-		}
-		out[0][r] = p
-	}
-}
-
-// renew is the weighted median of the residuals y − s; a nil score is 0.
-func (absolute) renew(t *target, rows []int32, score []float64, buffer []residual) float64 {
-	buffer = buffer[:len(rows)]
-	for i, r := range rows {
-		buffer[i] = residual{t.label[r], t.w(r)}
-		if score != nil {
-			buffer[i].value -= score[r]
-		}
-	}
-	return median(buffer)
-}
-
-func (absolute) loss(t *target, rows []int32, scores [][]float64) float64 {
-	sum := 0.0
-	for _, r := range rows {
-		sum += math.Abs(scores[0][r]-t.label[r]) * t.w(r)
-	}
-	return sum
-}
-
-func (absolute) line() string { return "regression_l1" }
-
 // poisson is e^s − y·s, for counts and other labels ≥ 0. Its hessian is
 // raised by a factor to keep steps short.
 type poisson struct {
@@ -182,16 +151,19 @@ type poisson struct {
 	factor float64
 }
 
-func (poisson) check(t *target) error {
+func (poisson) check(t *target) error { return checkCounts("poisson", t) }
+
+// checkCounts wants labels ≥ 0 whose mean has a logarithm.
+func checkCounts(objective string, t *target) error {
 	sum := 0.0
 	for _, r := range t.rows {
 		if t.label[r] < 0 {
-			return fmt.Errorf("poisson: row %d has the label %v, expected at least 0", r, t.label[r])
+			return fmt.Errorf("%s: row %d has the label %v, expected at least 0", objective, r, t.label[r])
 		}
 		sum += t.label[r] * t.w(r)
 	}
 	if sum == 0 {
-		return fmt.Errorf("poisson: all labels are 0")
+		return fmt.Errorf("%s: all labels are 0", objective)
 	}
 	return nil
 }

@@ -16,8 +16,10 @@ import (
 // meanings; [Defaults] has its defaults. The tag of a field is the name that
 // [Params.Set] and the model file know it by.
 type Params struct {
-	// Objective is what is minimised: regression, regression_l1, poisson,
-	// binary or multiclass (aliases are allowed).
+	// Boosting is gbdt or rf, a random forest: trees on bags of rows, none of
+	// which knows of the others, averaged.
+	Boosting string `lgb:"boosting"`
+	// Objective is what is minimised, one of [Objectives].
 	Objective string `lgb:"objective"`
 	// NumClass is the number of classes of multiclass, 1 for the rest.
 	NumClass int `lgb:"num_class"`
@@ -37,6 +39,15 @@ type Params struct {
 	FeatureFraction float64 `lgb:"feature_fraction"` // share of features drawn for a tree, in (0, 1]
 	BaggingFraction float64 `lgb:"bagging_fraction"` // share of rows in a bag, in (0, 1]
 	BaggingFreq     int     `lgb:"bagging_freq"`     // rounds between two draws of the bag; 0: no bagging
+	// DataSampleStrategy is bagging, or goss: the rows of the greatest
+	// gradients and a sample of the others (Ke et al., LightGBM, 2017), from
+	// round 1/LearningRate on.
+	DataSampleStrategy string  `lgb:"data_sample_strategy"`
+	TopRate            float64 `lgb:"top_rate"`   // goss: share of rows of great gradients, in [0, 1]
+	OtherRate          float64 `lgb:"other_rate"` // goss: share of rows drawn of the others, in [0, 1]
+	// MonotoneConstraints has −1, 0 or 1 for every feature, by comma: whether
+	// predictions fall or rise with it. Empty: no constraints.
+	MonotoneConstraints string `lgb:"monotone_constraints"`
 
 	// Seed, when not 0, decides the three seeds below wherever they are 0,
 	// in LightGBM's way. When all are 0, LightGBM's defaults hold (1, 3, 2).
@@ -68,6 +79,11 @@ type Params struct {
 	BoostFromAverage    bool    `lgb:"boost_from_average"`     // start from the best constant
 	RegSqrt             bool    `lgb:"reg_sqrt"`               // regression: fit the signed square root
 	PoissonMaxDeltaStep float64 `lgb:"poisson_max_delta_step"` // poisson: safeguard, hessian factor e^x
+	Alpha               float64 `lgb:"alpha"`                  // quantile: the share below, in (0, 1); huber: where the line starts, above 0
+	FairC               float64 `lgb:"fair_c"`                 // fair: scale of the error, above 0
+
+	// TweedieVariancePower is between poisson (1) and gamma (2), without them.
+	TweedieVariancePower float64 `lgb:"tweedie_variance_power"`
 
 	// NumThreads is the number of goroutines that train. It does not change
 	// the model. 0 and below: all processors.
@@ -77,13 +93,14 @@ type Params struct {
 // Defaults are LightGBM's defaults.
 func Defaults() Params {
 	return Params{
+		Boosting: "gbdt", DataSampleStrategy: "bagging", TopRate: 0.2, OtherRate: 0.1,
 		Objective: "regression", NumClass: 1,
 		NumIterations: 100, LearningRate: 0.1, NumLeaves: 31, MaxDepth: -1,
 		MinDataInLeaf: 20, MinSumHessianInLeaf: 1e-3,
 		FeatureFraction: 1, BaggingFraction: 1,
 		MaxBin: 255, MinDataInBin: 3, BinConstructSampleCt: 200000, FeaturePreFilter: true, UseMissing: true,
 		MaxCatToOnehot: 4, MaxCatThreshold: 32, MinDataPerGroup: 100, CatSmooth: 10, CatL2: 10,
-		ScalePosWeight: 1, Sigmoid: 1, BoostFromAverage: true, PoissonMaxDeltaStep: 0.7,
+		ScalePosWeight: 1, Sigmoid: 1, BoostFromAverage: true, PoissonMaxDeltaStep: 0.7, Alpha: 0.9, FairC: 1, TweedieVariancePower: 1.5,
 	}
 }
 
@@ -117,8 +134,11 @@ func (p *Params) Set(key, value string) error {
 		}
 		return &ParamError{Key: key, Value: value, Want: "only " + strings.Join(accepted, ", ") + " is supported"}
 	}
-	if name == "objective" {
+	switch name {
+	case "objective":
 		return p.setObjective(key, value)
+	case "boosting":
+		return p.setBoosting(key, strings.ToLower(value))
 	}
 	field, ok := fields[name]
 	if !ok {
@@ -142,6 +162,8 @@ func (p *Params) Set(key, value string) error {
 			return &ParamError{Key: key, Value: value, Want: "expected a number"}
 		}
 		v.SetFloat(x)
+	case reflect.String:
+		v.SetString(strings.ToLower(strings.ReplaceAll(value, " ", "")))
 	case reflect.Bool:
 		switch strings.ToLower(value) {
 		case "true", "+", "1":
@@ -164,6 +186,22 @@ func (p *Params) setObjective(key, value string) error {
 	return nil
 }
 
+// setBoosting takes goss, too, which LightGBM lists among the ways to boost
+// for the sake of older settings.
+func (p *Params) setBoosting(key, value string) error {
+	switch value {
+	case "gbdt", "gbrt":
+		p.Boosting = "gbdt"
+	case "rf", "random_forest":
+		p.Boosting = "rf"
+	case "goss":
+		p.Boosting, p.DataSampleStrategy = "gbdt", "goss"
+	default:
+		return &ParamError{Key: key, Value: value, Want: "expected gbdt, rf or goss"}
+	}
+	return nil
+}
+
 // Validate names the first field whose value is out of range, as a
 // *[ParamError].
 func (p *Params) Validate() error {
@@ -176,6 +214,14 @@ func (p *Params) Validate() error {
 		{slices.Contains(Objectives(), p.Objective), "objective", p.Objective, "one of " + strings.Join(Objectives(), ", ")},
 		{p.Objective == "multiclass" && p.NumClass >= 2 && p.NumClass <= gbdt.MaxOutputs || p.Objective != "multiclass" && p.NumClass == 1,
 			"num_class", p.NumClass, "at least 2 for multiclass and 1 for the rest"},
+		{p.Boosting == "gbdt" || p.Boosting == "rf", "boosting", p.Boosting, "gbdt or rf"},
+		{p.Boosting != "rf" || p.BaggingFreq > 0 && p.BaggingFraction < 1, "bagging_fraction", p.BaggingFraction, "below 1, and bagging_freq above 0, for a random forest"},
+		{p.DataSampleStrategy == "bagging" || p.DataSampleStrategy == "goss", "data_sample_strategy", p.DataSampleStrategy, "bagging or goss"},
+		{p.DataSampleStrategy != "goss" || p.BaggingFreq == 0 && p.Boosting == "gbdt", "bagging_freq", p.BaggingFreq, "0, and boosting=gbdt, with goss"},
+		{p.TopRate >= 0 && p.OtherRate > 0 && p.TopRate+p.OtherRate <= 1, "top_rate", p.TopRate, "at least 0 and, with an other_rate above 0, at most 1"},
+		{p.Alpha > 0 && (p.Alpha < 1 || p.Objective != "quantile"), "alpha", p.Alpha, "above 0, and below 1 for quantile"},
+		{p.FairC > 0, "fair_c", p.FairC, "above 0"},
+		{p.TweedieVariancePower > 1 && p.TweedieVariancePower < 2, "tweedie_variance_power", p.TweedieVariancePower, "between 1 and 2, without them"},
 		{p.NumIterations >= 1, "num_iterations", p.NumIterations, "at least 1"},
 		{p.LearningRate > 0 && p.LearningRate <= math.MaxFloat32, "learning_rate", p.LearningRate, "above 0"},
 		{p.NumLeaves >= 2 && p.NumLeaves <= 1<<16, "num_leaves", p.NumLeaves, "2 to 65536"},
@@ -230,7 +276,7 @@ func (p *Params) seeds() seeds {
 // as the model file has them. NumThreads is left out: it does not change the
 // model, and the file must not change with it.
 func (p *Params) List() [][2]string {
-	out := [][2]string{{"boosting", "gbdt"}}
+	var out [][2]string
 	v := reflect.ValueOf(*p)
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("lgb")
@@ -257,5 +303,5 @@ func (p *Params) List() [][2]string {
 
 // Objectives lists what can be trained.
 func Objectives() []string {
-	return []string{"regression", "regression_l1", "poisson", "binary", "multiclass"}
+	return []string{"regression", "regression_l1", "huber", "fair", "quantile", "mape", "poisson", "gamma", "tweedie", "binary", "multiclass"}
 }

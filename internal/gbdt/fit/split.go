@@ -137,11 +137,11 @@ func (s *scan) begin(sum int64, rows int, bounds interval) {
 }
 
 // find looks for the best split of a feature in the leaf at hand, whose
-// histogram is hist. It reports whether there is one with positive gain, and
+// histogram is hist. monotone is the feature's constraint. It reports whether there is one with positive gain, and
 // leaves it in s.best.
-func (s *scan) find(f *feature, hist []int64) bool {
+func (s *scan) find(f *feature, monotone int, hist []int64) bool {
 	s.best.reset()
-	s.monotone = f.monotone
+	s.monotone = monotone
 	switch {
 	case f.categorical && f.bins <= s.p.MaxCatToOnehot:
 		s.oneAgainstRest(hist)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/healml/healml/internal/gbdt"
 )
@@ -68,8 +70,10 @@ type trainer struct {
 	// pending are the leaves of a tree that was not added to the training
 	// scores yet: with one output that is left to the next gradients.
 	pending  []float64
-	whole    bool // the bag is all rows in order
-	bag      *bag // nil: every row in every tree
+	whole    bool  // the bag is all rows in order
+	bag      *bag  // nil: every row in every tree
+	goss     *goss // nil: not that way either
+	forest   bool  // trees do not build on one another
 	in, out  []int32
 	features random
 	usable   []int // features by number in the table, as Dataset.features indices
@@ -93,8 +97,14 @@ func newSide(v View, outputs int) (*side, error) {
 		return nil, err
 	}
 	s := &side{data: v.Data, target: target{v.Data.label, v.Data.weight, rows}}
-	for range outputs {
+	if n := len(v.Data.init); n > 0 && n != outputs {
+		return nil, fmt.Errorf("%d initial scores a row, expected %d", n, outputs)
+	}
+	for k := range outputs {
 		s.scores = append(s.scores, reserve[float64](v.Data.rows))
+		if v.Data.init != nil {
+			copy(s.scores[k], v.Data.init[k])
+		}
 	}
 	for _, r := range rows {
 		s.weights += s.w(r)
@@ -143,18 +153,71 @@ func newTrainer(train, valid View, p Params) (*trainer, error) {
 		t.bag = newBag(s.bagging, n, p.BaggingFraction)
 		t.in, t.out = make([]int32, 0, n), make([]int32, 0, n)
 	}
+	if p.DataSampleStrategy == "goss" {
+		t.goss = newGoss(&t.p, s.bagging, len(t.train.rows))
+	}
+	t.forest = p.Boosting == "rf"
+	if t.forest && d.init != nil {
+		return nil, fmt.Errorf("initial scores, but the trees of a random forest know nothing of one another")
+	}
 	t.whole = t.bag == nil && len(t.in) == d.rows && slices.IsSorted(t.in)
 	t.usable = d.byNumber()
 	t.features = newRandom(s.feature)
 	t.crew = newCrew(p.NumThreads)
 	t.grower = newGrower(d, &t.p, t.crew, len(t.train.rows))
+	if err := t.constrain(); err != nil {
+		t.crew.close()
+		return nil, err
+	}
 	t.objective.prepare(&t.train.target)
 	return t, nil
+}
+
+// constrain hands the monotone constraints to the grower.
+func (t *trainer) constrain() error {
+	if t.p.MonotoneConstraints == "" {
+		return nil
+	}
+	d := t.train.data
+	all, err := t.p.monotone(d)
+	if err != nil {
+		return err
+	}
+	for i := range d.features {
+		t.grower.monotone[i] = all[d.features[i].index]
+	}
+	return nil
+}
+
+// monotone reads the constraints, one a feature of d.
+func (p *Params) monotone(d *Dataset) ([]int, error) {
+	bad := func(want string, a ...any) error {
+		return &ParamError{Key: "monotone_constraints", Value: p.MonotoneConstraints, Want: fmt.Sprintf(want, a...)}
+	}
+	fields := strings.Split(p.MonotoneConstraints, ",")
+	if len(fields) != len(d.mappers) {
+		return nil, bad("expected %d numbers, one a feature (%s)", len(d.mappers), strings.Join(d.names, ", "))
+	}
+	out := make([]int, len(fields))
+	for f, s := range fields {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < -1 || n > 1 {
+			return nil, bad("expected -1, 0 or 1 for every feature, not %q", s)
+		}
+		if n != 0 && d.mappers[f].categorical {
+			return nil, bad("expected 0 for %s, whose categories have no order", d.names[f])
+		}
+		out[f] = n
+	}
+	return out, nil
 }
 
 func (t *trainer) addValid(v View) error {
 	if len(v.Data.mappers) != len(t.train.data.mappers) || &v.Data.mappers[0] != &t.train.data.mappers[0] {
 		return fmt.Errorf("not aligned with the training data")
+	}
+	if (v.Data.init == nil) != (t.train.data.init == nil) {
+		return fmt.Errorf("initial scores for one of training and validation data, not for both")
 	}
 	s, err := newSide(v, t.p.NumClass)
 	if err != nil {

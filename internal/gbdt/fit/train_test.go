@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/healml/healml/internal/gbdt"
 )
@@ -67,9 +68,13 @@ func task(objective string, n int, seed uint64) (*Data, Params) {
 		d = classes(d, 2)
 	case "multiclass":
 		d, p.NumClass = classes(d, 4), 4
-	case "poisson":
+	case "poisson", "tweedie":
 		for i, y := range d.Label {
 			d.Label[i] = math.Round(math.Abs(y))
+		}
+	case "gamma":
+		for i, y := range d.Label {
+			d.Label[i] = math.Abs(y) + 0.01
 		}
 	}
 	return d, p
@@ -148,6 +153,25 @@ func TestBinsAndValuesAgree(t *testing.T) {
 				loss = (q[0] - y) * (q[0] - y)
 			case "regression_l1":
 				loss = math.Abs(q[0] - y)
+			case "huber":
+				if d := math.Abs(q[0] - y); d <= p.Alpha {
+					loss = d * d / 2
+				} else {
+					loss = p.Alpha*d - p.Alpha*p.Alpha/2
+				}
+			case "fair":
+				d := math.Abs(q[0]-y) / p.FairC
+				loss = p.FairC * p.FairC * (d - math.Log(1+d))
+			case "quantile":
+				if loss = p.Alpha * (y - q[0]); q[0] > y {
+					loss = (1 - p.Alpha) * (q[0] - y)
+				}
+			case "mape":
+				loss = math.Abs(q[0]-y) / max(1, math.Abs(y))
+			case "gamma":
+				loss = y/q[0] + math.Log(q[0])
+			case "tweedie":
+				loss = 2*math.Sqrt(q[0]) + 2*y/math.Sqrt(q[0])
 			case "poisson":
 				loss = q[0] - y*math.Log(q[0])
 			case "binary":
@@ -161,7 +185,7 @@ func TestBinsAndValuesAgree(t *testing.T) {
 		if got, want := r.Valid[len(r.Valid)-1], sum/weights; math.Abs(got/want-1) > 1e-10 {
 			t.Errorf("%s: loss in bins %v, by the model %v", objective, got, want)
 		}
-		if r.Valid[len(r.Valid)-1] > 0.9*r.Valid[0] {
+		if last := r.Valid[len(r.Valid)-1]; last > 0.985*r.Valid[0] {
 			t.Errorf("%s learns nothing: %v", objective, r.Valid)
 		}
 	}
@@ -502,5 +526,214 @@ func TestMissingClasses(t *testing.T) {
 	m = train(t, d, nil, p).Model
 	if out := predict(t, m, d)[0]; len(m.Trees) != 1 || out > 1e-10 {
 		t.Errorf("%d trees predict %v", len(m.Trees), out)
+	}
+}
+
+// A forest is the mean of trees that know nothing of one another: a shorter
+// one is the start of a longer one, and its scores are averages.
+func TestForest(t *testing.T) {
+	for _, objective := range []string{"regression", "binary", "multiclass", "regression_l1"} {
+		d, p := task(objective, 4000, 30)
+		v, _ := task(objective, 2000, 31)
+		p.Boosting, p.BaggingFraction, p.BaggingFreq, p.FeatureFraction, p.NumIterations = "rf", 0.6, 1, 0.7, 12
+		long := train(t, d, v, p)
+		p.NumIterations = 5
+		short := train(t, d, v, p)
+		if !long.Model.AverageOutput || len(long.Model.Trees) != 12*p.NumClass {
+			t.Fatalf("%s: average %v, %d trees", objective, long.Model.AverageOutput, len(long.Model.Trees))
+		}
+		for i := range short.Model.Trees {
+			if !slices.Equal(short.Model.Trees[i].LeafValue, long.Model.Trees[i].LeafValue) {
+				t.Errorf("%s: tree %d depends on the number of trees", objective, i)
+			}
+		}
+		if !slices.Equal(long.Valid[:5], short.Valid) {
+			t.Errorf("%s: losses %v, expected %v", objective, long.Valid[:5], short.Valid)
+		}
+		if objective == "regression" {
+			out, sum, weights := predict(t, long.Model, v), 0.0, 0.0
+			for i, y := range v.Label {
+				sum += (out[i] - y) * (out[i] - y) * v.Weight[i]
+				weights += v.Weight[i]
+			}
+			if got, want := long.Valid[11], sum/weights; math.Abs(got/want-1) > 1e-10 {
+				t.Errorf("loss %v, by the model %v", got, want)
+			}
+		}
+	}
+}
+
+// Sampling by gradients keeps nearly all of what all rows tell.
+func TestGOSS(t *testing.T) {
+	d, p := task("regression", 20000, 32)
+	v, _ := task("regression", 5000, 33)
+	all := train(t, d, v, p)
+	if err := p.Set("boosting", "goss"); err != nil {
+		t.Fatal(err)
+	}
+	r := train(t, d, v, p)
+	last := len(all.Valid) - 1
+	if !slices.Equal(r.Valid[:10], all.Valid[:10]) {
+		t.Error("rows are sampled before round 1/learning_rate")
+	}
+	if got, want := r.Valid[last], all.Valid[last]; got > 1.05*want || got == want {
+		t.Errorf("loss %v with sampling, %v without", got, want)
+	}
+	if n := r.Model.Trees[50].LeafCount; int(sum(n)) > 6600 || int(sum(n)) < 5900 {
+		t.Errorf("a tree has %d rows, expected about 6000", sum(n))
+	}
+	p.NumThreads = 1
+	if text(t, train(t, d, v, p).Model) != text(t, r.Model) {
+		t.Error("the model depends on threads")
+	}
+}
+
+func sum(v []int64) (s int64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
+}
+
+func TestNth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.SliceOfN(rapid.Float32Range(0, 2), 1, 300).Draw(t, "v")
+		k := rapid.IntRange(1, len(v)).Draw(t, "k")
+		sorted := slices.Clone(v)
+		slices.Sort(sorted)
+		p := Defaults()
+		if got, want := newGoss(&p, 1, len(v)).nth(v, k), sorted[len(v)-k]; got != want {
+			t.Fatalf("%v, expected %v", got, want)
+		}
+	})
+}
+
+// Predictions rise or fall with a constrained feature, whatever the others.
+func TestMonotone(t *testing.T) {
+	for _, objective := range []string{"regression", "binary", "poisson"} {
+		d, p := task(objective, 5000, 34)
+		p.MonotoneConstraints = "1,-1,0,0,0,0,0"
+		if len(d.Features) != 7 {
+			t.Fatalf("%d features", len(d.Features))
+		}
+		r := train(t, d, nil, p)
+		if !slices.Equal(r.Model.Monotone, []int{1, -1, 0, 0, 0, 0, 0}) {
+			t.Errorf("the model says %v", r.Model.Monotone)
+		}
+		pr, err := gbdt.NewPredictor(r.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, out, falls, moves := make([]float64, 7), []float64{0}, 0, 0
+		for i := range 200 {
+			for f := range row {
+				row[f] = d.Features[f][i]
+			}
+			for f, sign := range []float64{1, -1} {
+				keep, before := row[f], math.Inf(-1)
+				for x := -4.0; x <= 4; x += 0.05 {
+					row[f] = sign * x
+					pr.Raw(out, row)
+					if out[0] < before {
+						falls++
+					}
+					if out[0] > before {
+						moves++
+					}
+					before = out[0]
+				}
+				row[f] = keep
+			}
+		}
+		if falls > 0 || moves < 1000 {
+			t.Errorf("%s: predictions go the wrong way %d times, the right one %d times", objective, falls, moves)
+		}
+	}
+	d, p := task("regression", 500, 35)
+	for constraints, want := range map[string]string{
+		"1,0":           "expected 7 numbers",
+		"1,0,2,0,0,0,0": `not "2"`,
+		"0,0,0,1,0,0,0": "whose categories have no order",
+	} {
+		p.MonotoneConstraints = constraints
+		if _, err := Train(context.Background(), d, nil, p, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, expected %q", constraints, err, want)
+		}
+	}
+}
+
+// A model grown in two goes learns what one grown at once does, nearly, and
+// its loss is that of all its trees.
+func TestContinue(t *testing.T) {
+	for _, objective := range []string{"regression", "binary", "multiclass"} {
+		d, p := task(objective, 4000, 36)
+		v, _ := task(objective, 2000, 37)
+		p.NumIterations = 40
+		once := train(t, d, v, p)
+		p.NumIterations = 20
+		base := train(t, d, v, p)
+		r, err := Continue(context.Background(), base.Model, d, v, p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Model.Trees) != 40*p.NumClass || len(base.Model.Trees) != 20*p.NumClass {
+			t.Errorf("%s: %d trees on %d", objective, len(r.Model.Trees), len(base.Model.Trees))
+		}
+		if got, want := r.Valid[19], once.Valid[39]; math.Abs(got/want-1) > 0.03 || got > base.Valid[19] {
+			t.Errorf("%s: loss %v, at once %v, before %v", objective, got, want, base.Valid[19])
+		}
+		p.Objective = "poisson"
+		p.NumClass = 1
+		if _, err := Continue(context.Background(), base.Model, d, nil, p, nil); err == nil || !strings.Contains(err.Error(), "objective") {
+			t.Errorf("another objective: %v", err)
+		}
+	}
+}
+
+// Refit leaves leaves that no row reaches, and follows a world whose labels
+// have moved.
+func TestRefit(t *testing.T) {
+	d, p := task("regression", 4000, 38)
+	base := train(t, d, nil, p)
+	moved := *d
+	moved.Label = make([]float64, len(d.Label))
+	for i, y := range d.Label {
+		moved.Label[i] = 2*y + 3
+	}
+	loss := func(m *gbdt.Model) float64 {
+		s := 0.0
+		for i, x := range predict(t, m, &moved) {
+			s += (x - moved.Label[i]) * (x - moved.Label[i])
+		}
+		return s / float64(len(moved.Label))
+	}
+	got, err := Refit(base.Model, &moved, 0, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before, after := loss(base.Model), loss(got); after > before/10 {
+		t.Errorf("loss %v, before %v", after, before)
+	}
+	few := &Data{Label: moved.Label[:1], Categorical: d.Categorical}
+	for _, c := range d.Features {
+		few.Features = append(few.Features, c[:1])
+	}
+	one, err := Refit(base.Model, few, 0.5, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for i := range one.Trees {
+		for j, x := range one.Trees[i].LeafValue {
+			if x != base.Model.Trees[i].LeafValue[j] {
+				changed++
+			}
+		}
+	}
+	if changed > len(one.Trees) || changed == 0 {
+		t.Errorf("one row changes %d leaves of %d trees", changed, len(one.Trees))
+	}
+	if _, err := Refit(base.Model, &moved, 1.5, p); err == nil {
+		t.Error("a decay of 1.5 is taken")
 	}
 }

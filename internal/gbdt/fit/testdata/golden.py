@@ -83,6 +83,22 @@ if __name__ == "__main__":
     case("mixed_wide", {**mse, "max_bin": 500, "min_data_in_bin": 1}, tx, ty, vx, vy, cats=C)
     case("mixed_few_sampled", {**mse, "bin_construct_sample_cnt": 500, "data_random_seed": 8}, tx, ty, vx, vy, cats=C)
     case("mixed_average_off", {**mse, "boost_from_average": False}, tx, ty, vx, vy, cats=C)
+    case("mixed_huber", dict(objective="huber", metric="huber", alpha=0.7), tx, ty, vx, vy, cats=C)
+    case("mixed_fair", dict(objective="fair", metric="fair", fair_c=0.5), tx, ty, vx, vy, tw, vw, cats=C)
+    case("mixed_quantile", dict(objective="quantile", metric="quantile", alpha=0.75), tx, ty, vx, vy, cats=C)
+    case("mixed_gamma", dict(objective="gamma", metric="gamma"), tx, np.exp(ty / 4), vx, np.exp(vy / 4), cats=C)
+    case("mixed_tweedie", dict(objective="tweedie", metric="tweedie", tweedie_variance_power=1.3),
+         tx, counts[0], vx, counts[1], cats=C)
+    case("mixed_forest", {**mse, "boosting": "rf", "bagging_fraction": 0.6, "bagging_freq": 1, "feature_fraction": 0.8},
+         tx, ty, vx, vy, cats=C)
+    case("mixed_monotone", {**mse, "monotone_constraints": "1,-1,0,0,0,0,0", "lambda_l2": 1}, tx, ty, vx, vy, cats=C)
+    case("mixed_max_delta", {**mse, "max_delta_step": 0.3, "lambda_l1": 0.2}, tx, ty, vx, vy, cats=C)
+    both = {**BASE, "objective": "regression", "num_leaves": 15}
+    more = lambda: lgb.Dataset(tx, ty, categorical_feature=C, free_raw_data=False)
+    base = lgb.train(both, more(), 4)
+    base.save_model(here / "golden/base.txt")
+    lgb.train(both, more(), 3, init_model=base).save_model(here / "golden/continued.txt")
+    base.refit(tx, ty * 2 - 1, decay_rate=0.4).save_model(here / "golden/refitted.txt")
     x, y, vx, vy = example("regression")
     case("regression", mse, x, y, vx, vy)
     x, y, vx, vy = example("binary")
