@@ -39,32 +39,50 @@
 //
 // # What makes it fast
 //
+//   - Gradients and hessians are rounded to integers and packed into one word
+//     a row ([packing]): a bin's sums are one addition away, and a histogram
+//     takes half the memory. Roundings are drawn so that sums stay right on
+//     average; how fine they are follows from the number of rows.
 //   - Of two sisters only the smaller one's histogram is added up; the larger
 //     one's is their parent's less that. Rows touched per level halve.
-//   - The bins of up to eight features lie in one 64-bit word a row, so that
-//     a row is fetched once for eight histograms, and eight histograms fit
-//     into the nearest cache.
-//   - Rows of a leaf lie behind one another; a split partitions them in place
-//     with a table lookup instead of a branch.
+//   - All bins of a row lie behind one another, so that a row is fetched once,
+//     and fetched ahead, from memory with large pages. Up to sixteen features
+//     are added up at a time: their histograms fit into the nearest cache.
+//   - Bins stand a second time by feature, where a split looks them up to
+//     part its rows, with a table instead of a branch.
+//   - A threshold is only divided for when it may beat the best so far, and
+//     empty bins are passed over.
 //   - Nothing is allocated while a tree grows but the tree.
-//   - Goroutines share out groups of features (histograms and splits) and
-//     blocks of rows (gradients, partition, scores); see [crew].
+//   - Goroutines share out rows (histograms, partition, gradients, scores) and
+//     features (splits); see [crew].
 //
 // # What makes it exact
 //
 // The model is the same, byte for byte, for any number of threads and on
-// every run. Each bin is summed by one goroutine in row order; sums over rows
-// are taken over blocks of a fixed size and joined in order; equal gains go
-// to the feature that stands first. Random draws come from generators that
+// every run. Sums of integers do not depend on their order. The outputs of
+// leaves and nodes are computed from gradients that were not rounded, over
+// blocks of rows of a fixed size that are joined in order; equal gains go to
+// the feature that stands first. Random draws come from generators that
 // belong to a block of rows or to the tree, seeded by [Params].
 //
-// With one thread LightGBM, too, adds in row order, so its trees come out:
-// testdata/golden.py trains what the tests compare, split by split. Three
-// things differ. Labels are float64 here and float32 there. LightGBM does not
-// store the most frequent bin but takes it from the total, so the last bit of
-// a sum may differ, and with it a tie. And weighted quantiles (mape, or
-// regression_l1 and quantile with weights) are the values at which the share
-// is passed, where LightGBM takes the one before or extrapolates.
+// LightGBM's trees come out: testdata/golden.py trains what the tests compare,
+// split by split. Some things differ. Labels are float64 here and float32
+// there. LightGBM adds up floating-point numbers, so where two splits part the
+// rows alike, the last bit of a sum decides there and the order of thresholds
+// here; and with many rows the rounding of gradients may prefer another of two
+// splits that gain nearly the same. Weighted quantiles (mape, or regression_l1
+// and quantile with weights) are the values at which the share is passed,
+// where LightGBM takes the one before or extrapolates. Sampling by gradients
+// (goss) draws other rows, which there depend on the number of threads.
+//
+// # Limits
+//
+// With n rows, a gradient and a hessian share 63 − 2·log₂(n) bits: 23 with a
+// million rows, 15 with sixteen million. Where the hessian is the same for all
+// rows the gradient has them alone. Losses with rare, huge gradients (gamma,
+// tweedie, poisson with great outliers) on tens of millions of rows therefore
+// see the small ones coarsely when splits are searched, though right on
+// average; leaves are exact regardless.
 //
 // # Use
 //
@@ -77,6 +95,11 @@
 //	data, err := fit.NewDataset(table, p)
 //	result, err := fit.TrainDataset(ctx, fit.View{Data: data, Rows: rows}, fit.View{}, p, nil)
 //
-// where bins come from the whole table, later rows included: bounds see
-// features, never labels.
+// or, with a model at hand that is to learn from newer rows,
+//
+//	more, err := fit.Continue(ctx, model, newer, valid, p, nil)
+//	same, err := fit.Refit(model, newer, 0.9, p)
+//
+// In the second form bins come from the whole table, later rows included:
+// bounds see features, never labels.
 package fit

@@ -14,17 +14,17 @@ type grower struct {
 	p    *Params
 	crew *crew
 
-	// rows of the bag, those of a leaf behind one another, in two halves: a
-	// split moves the rows of a leaf from one to the other.
-	rows    [2][]int32
+	// rows of the bag, those of a leaf behind one another: a split moves the
+	// rows of a leaf from one of the first two slices to the other. The third
+	// is the bag itself, where the root finds its rows.
+	rows    [3][]int32
 	grad    []pair  // one a row of data
 	quant   []int64 // the same, packed
 	packing packing
 	leaves  []growing
 	nodes   []settling // one an inner node
 	tree    grown
-	whole   bool // the bag is all rows in order
-	bag     []int32
+	whole   bool     // the bag is all rows in order
 	leafOf  []uint16 // of each row of the bag, when the tree has grown
 
 	monotone []int      // constraints, by Dataset.features
@@ -53,8 +53,8 @@ type grower struct {
 
 // growing is a leaf of the tree that is being grown.
 type growing struct {
-	half         int // of grower.rows
-	begin, count int // in that half
+	at           int // slice of grower.rows
+	begin, count int // in that slice
 	depth        int
 	parent       int32 // node above; −1 at the root
 	sum          int64 // packed
@@ -98,7 +98,7 @@ func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
 	blocks := (rows + rowBlock - 1) / rowBlock
 	g := &grower{
 		data: d, p: p, crew: c,
-		rows: [2][]int32{make([]int32, rows), make([]int32, rows)}, left: make([]uint8, rows), leafOf: make([]uint16, d.rows), quant: reserve[int64](d.rows),
+		rows: [3][]int32{make([]int32, rows), make([]int32, rows)}, left: make([]uint8, rows), leafOf: make([]uint16, d.rows), quant: reserve[int64](d.rows),
 		leaves:   make([]growing, p.NumLeaves),
 		nodes:    make([]settling, 0, p.NumLeaves-1),
 		pieces:   make([]piece, 0, blocks+p.NumLeaves),
@@ -137,12 +137,12 @@ const rowBlock = 4096
 // bag is all rows in order. The result is valid until the next call; a tree
 // that could not be split has one leaf.
 func (g *grower) grow(bag []int32, whole bool, grad []pair, e extent) *grown {
-	g.bag, g.whole, g.grad = bag, whole, grad
+	g.rows[bagRows], g.whole, g.grad = bag, whole, grad
 	sum := g.pack(e)
 	t := &g.tree
 	g.resetTree()
 	root := &g.leaves[0]
-	root.half, root.begin, root.count, root.depth, root.parent = 0, 0, len(bag), 0, -1
+	root.at, root.begin, root.count, root.depth, root.parent = bagRows, 0, len(bag), 0, -1
 	root.sum, root.l2, root.bounds = sum, g.p.LambdaL2, unbounded()
 	clear(root.dead)
 	g.reserve(root)
@@ -164,9 +164,9 @@ func (g *grower) grow(bag []int32, whole bool, grad []pair, e extent) *grown {
 
 // pack turns the gradients of the bag into integers and returns their sum.
 func (g *grower) pack(e extent) (sum int64) {
-	g.packing = newPacking(len(g.bag), e)
+	g.packing = newPacking(len(g.rows[bagRows]), e)
 	g.seed++
-	n := (len(g.bag) + rowBlock - 1) / rowBlock
+	n := (len(g.rows[bagRows]) + rowBlock - 1) / rowBlock
 	g.crew.run(n, g.packJob)
 	for _, s := range g.packed[:n] {
 		sum += s
@@ -175,13 +175,19 @@ func (g *grower) pack(e extent) (sum int64) {
 }
 
 func (g *grower) packBlock(_, b int) {
-	rows := g.bag[b*rowBlock : min((b+1)*rowBlock, len(g.bag))]
-	copy(g.rows[0][b*rowBlock:], rows)
+	bag := g.rows[bagRows]
+	rows := bag[b*rowBlock : min((b+1)*rowBlock, len(bag))]
 	g.packed[b] = g.packing.pack(rows, g.grad, g.quant, mix(g.seed<<32+uint64(b)))
 }
 
+// bagRows is the slice of grower.rows that holds the bag.
+const bagRows = 2
+
+// other is the slice that rows are moved to.
+func other(at int) int { return (at + 1) % bagRows }
+
 // rowsOf are the rows of a leaf.
-func (g *grower) rowsOf(l *growing) []int32 { return g.rows[l.half][l.begin : l.begin+l.count] }
+func (g *grower) rowsOf(l *growing) []int32 { return g.rows[l.at][l.begin : l.begin+l.count] }
 
 // settle notes the leaf of every row and computes the outputs of leaves and
 // nodes from gradients that were not rounded.
@@ -224,9 +230,12 @@ func (g *grower) output(s *settling) (value, weight float64) {
 
 func (g *grower) sumPiece(_, i int) {
 	p := &g.pieces[i]
-	var s sums
+	prefetch(g.grad, 1, p.rows)
 	for _, r := range p.rows {
 		g.leafOf[r] = uint16(p.leaf)
+	}
+	var s sums
+	for _, r := range p.rows {
 		s.g += float64(g.grad[r].g)
 		s.h += float64(g.grad[r].h)
 	}
@@ -408,7 +417,7 @@ func (g *grower) split(i, next int) bool {
 		return false
 	}
 	g.addNode(i, next, f, s, at, left)
-	r.half, r.begin, r.count, r.depth = l.half, l.begin+left, l.count-left, l.depth+1
+	r.at, r.begin, r.count, r.depth = l.at, l.begin+left, l.count-left, l.depth+1
 	l.count, l.depth = left, l.depth+1
 	g.nodes = append(g.nodes, settling{l2: l.l2, bounds: l.bounds})
 	r.sum, l.sum = s.right, s.left
@@ -532,7 +541,7 @@ func (g *grower) partition(l *growing, f *feature, table []uint8) int {
 		left += n
 	}
 	g.crew.run(n, g.moveJob)
-	l.half = 1 - l.half
+	l.at = other(l.at)
 	return left
 }
 
@@ -563,7 +572,7 @@ func (g *grower) cutBlock(_, b int) {
 	g.cuts[b] = n
 }
 
-// moveBlock moves the rows of a block to their places in the other half.
+// moveBlock moves the rows of a block to their places in the other slice.
 func (g *grower) moveBlock(_, b int) {
 	lo, hi := g.cut(b)
 	left, right := 0, lo
@@ -574,12 +583,11 @@ func (g *grower) moveBlock(_, b int) {
 		}
 		right += n
 	}
-	to := g.rows[1-g.span.half][g.span.begin : g.span.begin+g.span.count]
+	to := g.rows[other(g.span.at)][g.span.begin : g.span.begin+g.span.count]
 	rows, side := g.rowsOf(g.span)[lo:hi], g.left[lo:hi]
 	side = side[:len(rows)]
 	for i, r := range rows {
 		x := int(side[i])
-		// Written to both; the next row that goes the same way is the one that stays.
 		at := right + (left-right)&-x
 		to[at] = r
 		left += x
