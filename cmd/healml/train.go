@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/healml/healml/internal/config"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/train"
@@ -22,6 +26,10 @@ type trainOptions struct {
 	metric  string
 	set     []string
 	out     string
+	// From what training starts, and what rows weigh.
+	resume   string
+	refit    string
+	halfLife string
 }
 
 func newTrainCommand(a *app) *cobra.Command {
@@ -32,6 +40,10 @@ func newTrainCommand(a *app) *cobra.Command {
 		Long: `Fits a model, measures it on the newest rows against a constant prediction and
 against the version in force, publishes it as a new version below
 exported_model/ and promotes it when the gate passes.
+
+With --continue VERSION it grows more trees on those of a version, and with
+--refit VERSION it keeps a version's trees and learns their leaves anew: both
+take the version's features as they are, and want rows that it has not seen.
 
 With --out it only fits, on every row, and writes a LightGBM text file.
 Parameters carry LightGBM's names.`,
@@ -58,6 +70,12 @@ Parameters carry LightGBM's names.`,
 			if err != nil {
 				return err
 			}
+			switch {
+			case o.resume != "" && o.refit != "":
+				return usageError{errors.New("--continue and --refit start from one version: name it once")}
+			case o.out != "" && (o.resume != "" || o.refit != "" || o.halfLife != ""):
+				return usageError{errors.New("--out only fits: it takes no --continue, --refit or --half-life")}
+			}
 			if o.out != "" {
 				return runFit(cmd.Context(), a, path, o, set)
 			}
@@ -70,8 +88,53 @@ Parameters carry LightGBM's names.`,
 	f.IntVar(&o.threads, "threads", 0, "threads (0: every core); the model does not depend on it")
 	f.StringVar(&o.metric, "metric", "", "what is compared: mae, rmse, mae_log1p; logloss, auc, accuracy, brier")
 	f.StringArrayVar(&o.set, "set", nil, "a LightGBM parameter, `key=value`; may be repeated")
+	f.StringVar(&o.resume, "continue", "", "grow more trees on those of this `version`, or of the current one")
+	f.StringVar(&o.refit, "refit", "", "keep the trees of this `version`, or the current one, and learn their leaves anew")
+	f.StringVar(&o.halfLife, "half-life", "", "age at which a row weighs half as much as a new one, as in `90d`; needs times")
 	f.StringVar(&o.out, "out", "", "only fit, on every row, and write this LightGBM text file")
 	return cmd
+}
+
+// start applies --continue, --refit and --half-life to the rows.
+func (o *trainOptions) start(a *app, rows *train.Rows, set map[string]string) (*train.Rows, error) {
+	if o.halfLife != "" {
+		d, err := config.ParseDuration(o.halfLife)
+		if err != nil || d <= 0 {
+			return nil, usageError{fmt.Errorf("--half-life %s, expected a time above 0, as in 90d", o.halfLife)}
+		}
+		if rows.Times == nil {
+			return nil, usageError{errors.New("--half-life needs the times of rows: name their column with --time")}
+		}
+		rows.HalfLife = d
+	}
+	name := cmp.Or(o.resume, o.refit)
+	if name == "" {
+		return rows, nil
+	}
+	reg := a.registry()
+	if name == "current" {
+		var err error
+		if name, err = reg.Current(); err != nil {
+			return nil, err
+		}
+	}
+	base, err := reg.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	halfLife := rows.HalfLife
+	if rows, err = rows.Under(base.Model.Template); err != nil {
+		return nil, err
+	}
+	rows.HalfLife, rows.Base, rows.Refit = halfLife, base.Model.Trees, o.refit != ""
+	if _, named := set["objective"]; !named {
+		line := strings.Fields(base.Model.Trees.Objective)
+		set["objective"] = line[0]
+		if slices.Contains(line, "sqrt") {
+			set["reg_sqrt"] = "true"
+		}
+	}
+	return rows, nil
 }
 
 // parameters are the --set flags over those of the configuration.
@@ -117,6 +180,9 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 	}
 	if rows.Unlabelled > 0 {
 		a.warn("%d rows have no %s and are left out", rows.Unlabelled, inf.Target)
+	}
+	if rows, err = o.start(a, rows, set); err != nil {
+		return err
 	}
 	bar := a.progress()
 	defer bar.done()

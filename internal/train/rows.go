@@ -40,6 +40,14 @@ type Rows struct {
 	// Unlabelled counts the rows of the source whose target was missing.
 	Unlabelled int
 
+	// HalfLife, when above 0, lets a row weigh half as much in training as one
+	// that is so much newer. It needs Times.
+	HalfLife time.Duration
+	// Base, when not nil, is a model of this template that training starts
+	// from: it grows more trees on it or, with Refit, learns its leaves anew.
+	Base  *gbdt.Model
+	Refit bool
+
 	batch *feature.Batch
 }
 
@@ -123,6 +131,34 @@ func (r *Rows) WithCalendar(ops []schema.Op) (*Rows, error) {
 	return &out, out.encode(&tmpl)
 }
 
+// Under returns the same rows under another template, which a version has
+// locked: its columns must be there, and its classes be those of the labels.
+func (r *Rows) Under(tmpl *schema.Template) (*Rows, error) {
+	if !slices.Equal(tmpl.Classes, r.Template.Classes) {
+		return nil, fmt.Errorf("the data has the classes %q, the version %q", r.Template.Classes, tmpl.Classes)
+	}
+	if tmpl.Target != r.Template.Target || tmpl.Task != r.Template.Task {
+		return nil, fmt.Errorf("the data is a %s of %q, the version a %s of %q", r.Template.Task, r.Template.Target, tmpl.Task, tmpl.Target)
+	}
+	out := *r
+	return &out, out.encode(tmpl)
+}
+
+// weights are those of rows [lo, hi) by their age; nil without a half-life.
+func (r *Rows) weights(lo, hi int) []float64 {
+	if r.HalfLife <= 0 || r.Times == nil {
+		return nil
+	}
+	w, newest := make([]float64, hi-lo), r.Times[hi-1]
+	for i, t := range r.Times[lo:hi] {
+		if t != table.NoTime {
+			age := float64(newest-t) / float64(r.HalfLife.Microseconds())
+			w[i] = math.Exp2(-min(age, 1000))
+		}
+	}
+	return w
+}
+
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.Labels) }
 
@@ -197,14 +233,28 @@ func SafeNames(features []schema.Feature) []string {
 	return names
 }
 
-// Fit trains on rows [lo, hi). With early stopping (p.EarlyStoppingRound > 0) the
+// Fit trains on rows [lo, hi), from Base when there is one. With early stopping (p.EarlyStoppingRound > 0) the
 // rows [hi, valid) decide the number of trees; else valid is not read.
 func (r *Rows) Fit(ctx context.Context, lo, hi, valid int, p fit.Params, progress func(iteration int, loss float64)) (*fit.Result, error) {
 	var v *fit.Data
 	if p.EarlyStoppingRound > 0 && valid > hi {
 		v = r.data(hi, valid)
 	}
-	res, err := fit.Train(ctx, r.data(lo, hi), v, p, progress)
+	data := r.data(lo, hi)
+	data.Weight = r.weights(lo, hi)
+	var res *fit.Result
+	var err error
+	switch {
+	case r.Base != nil && r.Refit:
+		var m *gbdt.Model
+		if m, err = fit.Refit(r.Base, data, p); err == nil {
+			res = &fit.Result{Model: m, BestIteration: m.NumIterations()}
+		}
+	case r.Base != nil:
+		res, err = fit.Continue(ctx, r.Base, data, v, p, progress)
+	default:
+		res, err = fit.Train(ctx, data, v, p, progress)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fit rows %d to %d: %w", lo, hi, err)
 	}
@@ -228,7 +278,7 @@ func (r *Rows) Predict(trees *gbdt.Model, lo, hi, threads int) ([]float64, error
 // Slice is the rows from lo on, under the same template.
 func (r *Rows) Slice(lo int) *Rows {
 	n := r.Len()
-	out := &Rows{Table: r.Table.Slice(lo, n), Template: r.Template, Labels: r.Labels[lo:]}
+	out := &Rows{Table: r.Table.Slice(lo, n), Template: r.Template, Labels: r.Labels[lo:], HalfLife: r.HalfLife, Base: r.Base, Refit: r.Refit}
 	if r.Times != nil {
 		out.Times = r.Times[lo:]
 	}

@@ -102,11 +102,14 @@ func Run(ctx context.Context, rows *Rows, o Options) (*Result, error) {
 		test = tune + (rows.Len()-tune)/2
 	}
 	say("choose features", 0, 0)
-	chosen, cp, err := rows.choose(ctx, tune, p, o.Metric, !named)
-	if err != nil {
-		return nil, err
+	chosen := rows
+	if rows.Base == nil { // else the template is the base's
+		var cp fit.Params
+		if chosen, cp, err = rows.choose(ctx, tune, p, o.Metric, !named); err != nil {
+			return nil, err
+		}
+		p.RegSqrt = cp.RegSqrt
 	}
-	p.RegSqrt = cp.RegSqrt
 	if len(chosen.Template.Features) == 0 {
 		return nil, fmt.Errorf("%w: only times are left, and no calendar feature of them helps", feature.ErrNoFeatures)
 	}
@@ -124,13 +127,14 @@ func Run(ctx context.Context, rows *Rows, o Options) (*Result, error) {
 		return nil, err
 	}
 	r.Trees = final.Model
+	r.Best = final.BestIteration
 	return r, nil
 }
 
 // tuned returns p with the number of trees that predicts rows [tune, test)
 // best, and without early stopping.
 func (r *Rows) tuned(ctx context.Context, tune, test int, p fit.Params, say func(string, int, int)) (fit.Params, error) {
-	if p.EarlyStoppingRound <= 0 || test <= tune {
+	if p.EarlyStoppingRound <= 0 || test <= tune || r.Refit {
 		p.EarlyStoppingRound = 0
 		return p, nil
 	}
@@ -138,7 +142,11 @@ func (r *Rows) tuned(ctx context.Context, tune, test int, p fit.Params, say func
 	if err != nil {
 		return p, err
 	}
-	p.NumIterations = max(res.BestIteration, 1)
+	grown := res.BestIteration
+	if r.Base != nil {
+		grown -= r.Base.NumIterations()
+	}
+	p.NumIterations = max(grown, 1)
 	p.EarlyStoppingRound = 0
 	return p, nil
 }

@@ -30,6 +30,7 @@ func Continue(ctx context.Context, base *gbdt.Model, train, valid *Data, p Param
 		return nil, err
 	}
 	r.Model.Trees = slices.Concat(base.Trees, r.Model.Trees)
+	r.BestIteration += base.NumIterations()
 	return r, r.Model.Validate()
 }
 
@@ -89,16 +90,13 @@ func startedFrom(m *gbdt.Model, d *Data) (*Data, error) {
 //
 //	decay·(what it was) + (1 − decay)·(what data says)
 //
-// where data's word is the output that training would give the leaf, learning
+// with decay = p.RefitDecayRate, where data's word is the output that training would give the leaf, learning
 // rate included. Leaves that no row reaches stay. LightGBM, whose refit this
 // is, shrinks those towards 0. Of p it takes the objective, its settings,
 // LambdaL1, LambdaL2, MaxDeltaStep and NumThreads; features must be the
-// model's. decay is within [0, 1]: 1 changes nothing. Labels are checked as in
-// training; counts and weights of the trees become those of data.
-func Refit(m *gbdt.Model, data *Data, decay float64, p Params) (*gbdt.Model, error) {
-	if !(decay >= 0 && decay <= 1) {
-		return nil, fmt.Errorf("refit: decay %v, expected 0 to 1", decay)
-	}
+// model's. Labels are checked as in training; counts and weights of the trees
+// become those of data.
+func Refit(m *gbdt.Model, data *Data, p Params) (*gbdt.Model, error) {
 	if err := fits(m, data, &p); err != nil {
 		return nil, fmt.Errorf("refit: %w", err)
 	}
@@ -114,7 +112,7 @@ func Refit(m *gbdt.Model, data *Data, decay float64, p Params) (*gbdt.Model, err
 	if err != nil {
 		return nil, fmt.Errorf("refit: %w", err)
 	}
-	r := refitter{p: &p, objective: newObjective(&p), side: side, decay: decay}
+	r := refitter{p: &p, objective: newObjective(&p), side: side}
 	if err := r.objective.check(&side.target); err != nil {
 		return nil, fmt.Errorf("refit: %w", err)
 	}
@@ -160,7 +158,6 @@ type refitter struct {
 	objective objective
 	side      *side
 	grad      [][]pair
-	decay     float64
 }
 
 // tree is t with new leaves, which are added to the scores of output k.
@@ -174,7 +171,7 @@ func (r *refitter) tree(t gbdt.Tree, leafOf []int32, k int) gbdt.Tree {
 		total[leaf].h += float64(g.h)
 		rows[leaf] = append(rows[leaf], int32(i))
 	}
-	scan := scan{p: r.p}
+	scan, decay := scan{p: r.p}, r.p.RefitDecayRate
 	buffer := make([]residual, len(leafOf))
 	t.LeafValue, t.LeafWeight, t.LeafCount = slices.Clone(t.LeafValue), make([]float64, n), make([]int64, n)
 	for leaf, s := range total {
@@ -186,7 +183,7 @@ func (r *refitter) tree(t gbdt.Tree, leafOf []int32, k int) gbdt.Tree {
 		if o, ok := r.objective.(renewer); ok {
 			value = o.renew(&r.side.target, rows[leaf], r.side.scores[k], buffer)
 		}
-		t.LeafValue[leaf] = flush(r.decay*t.LeafValue[leaf] + (1-r.decay)*value*t.Shrinkage)
+		t.LeafValue[leaf] = flush(decay*t.LeafValue[leaf] + (1-decay)*value*t.Shrinkage)
 	}
 	score := r.side.scores[k]
 	for i, leaf := range leafOf {

@@ -98,7 +98,7 @@
 // or, with a model at hand that is to learn from newer rows,
 //
 //	more, err := fit.Continue(ctx, model, newer, valid, p, nil)
-//	same, err := fit.Refit(model, newer, 0.9, p)
+//	same, err := fit.Refit(model, newer, p)
 //
 // In the second form bins come from the whole table, later rows included:
 // bounds see features, never labels.

@@ -87,7 +87,8 @@ func TestContinueAndRefitGolden(t *testing.T) {
 	for i, y := range train.Label {
 		train.Label[i] = 2*y - 1
 	}
-	got, err := Refit(base, train, 0.4, p)
+	p.RefitDecayRate = 0.4
+	got, err := Refit(base, train, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,8 @@ func TestContinueAndRefitGolden(t *testing.T) {
 			t.Errorf("tree %d: leaves\n %v, expected\n %v", i, got.Trees[i].LeafValue, want.LeafValue)
 		}
 	}
-	same, err := Refit(base, train, 1, p)
+	p.RefitDecayRate = 1
+	same, err := Refit(base, train, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ var unsupported = []string{
 	"lambdarank_truncation_level", "linear_lambda", "max_bin_by_feature", "max_drop", "metric",
 	"monotone_penalty", "neg_bagging_fraction",
 	"num_grad_quant_bins", "path_smooth", "pos_bagging_fraction", "quant_train_renew_leaf",
-	"refit_decay_rate", "skip_drop", "stochastic_rounding", "top_k", "tweedie_variance_power",
+	"skip_drop", "stochastic_rounding", "top_k", "tweedie_variance_power",
 	"uniform_drop", "xgboost_dart_mode", "categorical_feature", "weight_column", "label_column",
 }
 

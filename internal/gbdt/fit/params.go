@@ -82,6 +82,10 @@ type Params struct {
 	Alpha               float64 `lgb:"alpha"`                  // quantile: the share below, in (0, 1); huber: where the line starts, above 0
 	FairC               float64 `lgb:"fair_c"`                 // fair: scale of the error, above 0
 
+	// RefitDecayRate is the share of its old leaves that a model keeps when
+	// [Refit] learns them anew, in [0, 1].
+	RefitDecayRate float64 `lgb:"refit_decay_rate"`
+
 	// TweedieVariancePower is between poisson (1) and gamma (2), without them.
 	TweedieVariancePower float64 `lgb:"tweedie_variance_power"`
 
@@ -100,7 +104,7 @@ func Defaults() Params {
 		FeatureFraction: 1, BaggingFraction: 1,
 		MaxBin: 255, MinDataInBin: 3, BinConstructSampleCt: 200000, FeaturePreFilter: true, UseMissing: true,
 		MaxCatToOnehot: 4, MaxCatThreshold: 32, MinDataPerGroup: 100, CatSmooth: 10, CatL2: 10,
-		ScalePosWeight: 1, Sigmoid: 1, BoostFromAverage: true, PoissonMaxDeltaStep: 0.7, Alpha: 0.9, FairC: 1, TweedieVariancePower: 1.5,
+		ScalePosWeight: 1, Sigmoid: 1, BoostFromAverage: true, PoissonMaxDeltaStep: 0.7, Alpha: 0.9, FairC: 1, TweedieVariancePower: 1.5, RefitDecayRate: 0.9,
 	}
 }
 
@@ -222,6 +226,7 @@ func (p *Params) Validate() error {
 		{p.Alpha > 0 && (p.Alpha < 1 || p.Objective != "quantile"), "alpha", p.Alpha, "above 0, and below 1 for quantile"},
 		{p.FairC > 0, "fair_c", p.FairC, "above 0"},
 		{p.TweedieVariancePower > 1 && p.TweedieVariancePower < 2, "tweedie_variance_power", p.TweedieVariancePower, "between 1 and 2, without them"},
+		{p.RefitDecayRate >= 0 && p.RefitDecayRate <= 1, "refit_decay_rate", p.RefitDecayRate, "0 to 1"},
 		{p.NumIterations >= 1, "num_iterations", p.NumIterations, "at least 1"},
 		{p.LearningRate > 0 && p.LearningRate <= math.MaxFloat32, "learning_rate", p.LearningRate, "above 0"},
 		{p.NumLeaves >= 2 && p.NumLeaves <= 1<<16, "num_leaves", p.NumLeaves, "2 to 65536"},

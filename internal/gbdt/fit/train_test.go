@@ -707,7 +707,8 @@ func TestRefit(t *testing.T) {
 		}
 		return s / float64(len(moved.Label))
 	}
-	got, err := Refit(base.Model, &moved, 0, p)
+	p.RefitDecayRate = 0
+	got, err := Refit(base.Model, &moved, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -718,7 +719,8 @@ func TestRefit(t *testing.T) {
 	for _, c := range d.Features {
 		few.Features = append(few.Features, c[:1])
 	}
-	one, err := Refit(base.Model, few, 0.5, p)
+	p.RefitDecayRate = 0.5
+	one, err := Refit(base.Model, few, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -733,7 +735,8 @@ func TestRefit(t *testing.T) {
 	if changed > len(one.Trees) || changed == 0 {
 		t.Errorf("one row changes %d leaves of %d trees", changed, len(one.Trees))
 	}
-	if _, err := Refit(base.Model, &moved, 1.5, p); err == nil {
+	p.RefitDecayRate = 1.5
+	if _, err := Refit(base.Model, &moved, p); err == nil {
 		t.Error("a decay of 1.5 is taken")
 	}
 }
