@@ -173,17 +173,21 @@ func (c *coder) addColumn(feature int, rule uint8, cuts []float64) {
 	c.missing = append(c.missing, m)
 }
 
-// code is the number of cuts below x, 0 for NaN.
+// code is the number of cuts below x, 0 for NaN. It compares with three of 128
+// cuts, then three of 32, then the last seven: comparisons that do not wait
+// for one another, and no branch.
 func (t *cutTable) code(x float64) uint8 {
-	at := 0
-	for step := (maxCode + 1) / 2; step > 0; step /= 2 {
-		at += step & -one(t.cuts[(at+step-1)&maxCode] < x)
-	}
-	return uint8(at)
+	a := &t.cuts
+	i := 32 * (one(a[31] < x) + one(a[63] < x) + one(a[95] < x))
+	b := (*[32]float64)(a[i&96:])
+	j := 8 * (one(b[7] < x) + one(b[15] < x) + one(b[23] < x))
+	c := (*[8]float64)(b[j&24:])
+	k := one(c[0] < x) + one(c[1] < x) + one(c[2] < x) + one(c[3] < x) + one(c[4] < x) + one(c[5] < x) + one(c[6] < x)
+	return uint8(i + j + k)
 }
 
 // one is 1 for true; it compiles to no branch.
-func one(b bool) int {
+func one(b bool) uint {
 	if b {
 		return 1
 	}
