@@ -6,7 +6,7 @@ import "sync"
 type coded struct {
 	coder   *coder
 	machine machineKind
-	rows    *rowProgram     // for blocks of rows; nil when a tree has more than maxPlaces leaves
+	rows    *rowProgram     // for blocks of rows; nil when single rows are quicker or a tree has more than maxPlaces leaves
 	trees   *treeProgram    // for one row; nil when a walker is quicker
 	small   *walker[uint32] // for one row, trees of up to maxSmallTree leaves
 	large   *walker[uint64] // for one row, others
@@ -21,9 +21,10 @@ type machineKind struct{ rows, trees bool }
 
 func machine() machineKind { return machineKind{rows: hasRowKernel(), trees: hasTreeKernel()} }
 
-// Shapes that treeProgram is for.
+// Shapes that the programs are for.
 const (
 	maxTreeColumns = 256
+	maxGoLeaves    = 32 // of the largest tree, where exitRowsGo beats the walker
 	vectorLeaves   = 32 // leaves of a tree that addLeaves512 can look up
 )
 
@@ -38,7 +39,7 @@ func newCoded(m *Model, kind machineKind) *coded {
 		return nil
 	}
 	c := &coded{coder: coder, machine: kind}
-	if most <= maxPlaces {
+	if most <= maxPlaces && (kind.rows || most <= maxGoLeaves) {
 		c.rows = &rowProgram{}
 	}
 	codes := max(coder.columns, most)
