@@ -8,6 +8,7 @@ type Predictor struct {
 	plain    *plain // nil when the model fits codes
 	coded    *coded // else nil
 	trees    int
+	leaves   int // of all trees
 	features int
 	outputs  int
 	average  float64 // divisor of the raw score, 1 unless AverageOutput
@@ -27,6 +28,9 @@ func NewPredictor(m *Model) (*Predictor, error) {
 	p := &Predictor{trees: len(m.Trees), features: m.NumFeatures(), outputs: m.NumOutputs(), average: 1, link: link}
 	if m.AverageOutput {
 		p.average = float64(m.NumIterations())
+	}
+	for i := range m.Trees {
+		p.leaves += len(m.Trees[i].LeafValue)
 	}
 	if p.coded = newCoded(m, machine()); p.coded == nil {
 		p.plain, err = newPlain(m)
@@ -101,10 +105,14 @@ func (p *Predictor) PredictRows(dst, rows []float64, threads int) {
 	p.batch(dst[:n*p.outputs], rowTable{rows[:n*p.features], p.features}, n, threads)
 }
 
+// minShare is the least number of rows times leaves that is worth waking a
+// goroutine: some 50 µs of work.
+const minShare = 1 << 21
+
 // batch shares blocks of n rows out among goroutines.
 func (p *Predictor) batch(dst []float64, rows table, n, threads int) {
 	blocks := (n + blockRows - 1) / blockRows
-	threads = max(min(threads, blocks), 1)
+	threads = max(min(threads, blocks, n*p.leaves/minShare), 1)
 	var wg sync.WaitGroup
 	for t := range threads {
 		lo, hi := blocks*t/threads*blockRows, min(blocks*(t+1)/threads*blockRows, n)

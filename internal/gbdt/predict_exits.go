@@ -30,7 +30,7 @@ type step struct {
 	limit, from, to uint8
 }
 
-// steps appends the steps of a tree, and sets places to the numbers of its
+// appendSteps appends the steps of a tree, and sets places to the numbers of its
 // leaves from left to right.
 func appendSteps(steps []step, places []int32, t *Tree, tests []nodeCode) ([]step, []int32) {
 	places = places[:0]
@@ -110,8 +110,7 @@ const treeStep = 4 * treeLanes
 
 // treeProgram has the steps for lanes that are trees. Trees are taken 64 at a
 // time; a group has as many steps as its longest tree, and where a tree has
-// none left (or there is no tree) the step's limit is maxCode, which no code
-// passes. A step is treeStep bytes: 64 columns, limits, froms and tos.
+// none left, or there is no tree, a step goes from 0 to 0. A step is treeStep bytes: 64 columns, limits, froms and tos.
 type treeProgram struct {
 	steps  []uint8
 	counts []int32 // steps of each group
@@ -127,10 +126,6 @@ func (p *treeProgram) add(steps []step) {
 	last := &p.counts[len(p.counts)-1]
 	for ; int(*last) < len(steps); *last++ {
 		p.steps = append(p.steps, make([]uint8, treeStep)...)
-		limits := p.steps[len(p.steps)-3*treeLanes:][:treeLanes]
-		for i := range limits {
-			limits[i] = maxCode
-		}
 	}
 	for i, s := range steps {
 		v := p.steps[p.begin+i*treeStep+p.lane:]

@@ -195,23 +195,27 @@ func sameAnswers(t testing.TB, m *Model, rows []float64) {
 // Every layout gives the bits of the plain walk, whatever the model.
 func TestLayoutsAgree(t *testing.T) {
 	for name, s := range map[string]modelShape{
-		"one leaf":             {trees: 3, leaves: 1, features: 2, outputs: 1, cuts: 4},
-		"small":                {trees: 70, leaves: 31, features: 5, outputs: 1, cuts: 30},
-		"32 leaves, 130 trees": {trees: 130, leaves: 32, features: 9, outputs: 1, cuts: 300},
-		"33 leaves":            {trees: 20, leaves: 33, features: 4, outputs: 1, cuts: 60},
-		"256 leaves":           {trees: 20, leaves: 256, features: 6, outputs: 1, cuts: 900},
-		"many columns":         {trees: 30, leaves: 60, features: 40, outputs: 1, cuts: 30},
-		"more than 256":        {trees: 9, leaves: 700, features: 6, outputs: 1, cuts: 500},
-		"classes":              {trees: 21, leaves: 12, features: 3, outputs: 7, cuts: 20},
-		"categories":           {trees: 12, leaves: 30, features: 3, outputs: 1, cuts: 9, sets: .5, categories: 90},
-		"only categories":      {trees: 5, leaves: 9, features: 2, outputs: 1, cuts: 9, sets: 1, categories: 40},
-		"wide":                 {trees: 40, leaves: 20, features: 300, outputs: 1, cuts: 5},
+		"one leaf":              {trees: 3, leaves: 1, features: 2, outputs: 1, cuts: 4},
+		"small":                 {trees: 70, leaves: 31, features: 5, outputs: 1, cuts: 30},
+		"32 leaves, 130 trees":  {trees: 130, leaves: 32, features: 9, outputs: 1, cuts: 300},
+		"33 leaves":             {trees: 20, leaves: 33, features: 4, outputs: 1, cuts: 60},
+		"256 leaves":            {trees: 20, leaves: 256, features: 6, outputs: 1, cuts: 900},
+		"many columns":          {trees: 30, leaves: 60, features: 40, outputs: 1, cuts: 30},
+		"more than 256":         {trees: 9, leaves: 700, features: 6, outputs: 1, cuts: 500},
+		"classes":               {trees: 21, leaves: 12, features: 3, outputs: 7, cuts: 20},
+		"categories":            {trees: 12, leaves: 30, features: 3, outputs: 1, cuts: 9, sets: .5, categories: 90},
+		"only categories":       {trees: 5, leaves: 9, features: 2, outputs: 1, cuts: 9, sets: 1, categories: 40},
+		"wide":                  {trees: 40, leaves: 20, features: 300, outputs: 1, cuts: 5},
+		"enough for goroutines": {trees: 130, leaves: 250, features: 4, outputs: 1, cuts: 50},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, uint64(len(name))))
 			for range 3 {
 				m := randomModel(r, s)
 				rows := make([]float64, (blockRows+60)*s.features)
+				if s.trees*s.leaves > minShare/100 {
+					rows = append(rows, make([]float64, 2*blockRows*s.features)...)
+				}
 				for i := 0; i < len(rows); i += s.features {
 					randomRow(r, m, rows[i:i+s.features])
 				}
