@@ -13,7 +13,8 @@ type coded struct {
 	leaves  []float64       // by place, then maxPlaces zeros
 	numbers []int32         // numbers of the leaves by place
 	first   []int32         // place 0 of each tree
-	scratch sync.Pool       // of *rowScratch
+	codes   int             // bytes of a row's codes, with what pads them
+	scratch sync.Pool       // of *rowScratch, for what is too large for the stack
 }
 
 // machineKind says which kernels to use.
@@ -42,11 +43,11 @@ func newCoded(m *Model, kind machineKind) *coded {
 	if most <= maxPlaces && (kind.rows || most <= maxGoLeaves) {
 		c.rows = &rowProgram{}
 	}
-	codes := max(coder.columns, most)
+	c.codes = max(coder.columns, most)
 	switch {
 	case kind.trees && coder.columns <= maxTreeColumns && most <= maxPlaces:
 		c.trees = &treeProgram{}
-		for codes = treeLanes; codes < coder.columns; codes *= 2 {
+		for c.codes = treeLanes; c.codes < coder.columns; c.codes *= 2 {
 		}
 	case most <= maxSmallTree:
 		c.small = &walker[uint32]{}
@@ -56,7 +57,7 @@ func newCoded(m *Model, kind machineKind) *coded {
 	c.addTrees(m, tests)
 	n := len(m.Trees)
 	c.scratch.New = func() any {
-		return &rowScratch{make([]uint8, codes), make([]uint8, (n+treeLanes-1)/treeLanes*treeLanes), make([]uint16, n)}
+		return &rowScratch{make([]uint8, c.codes), make([]uint8, (n+treeLanes-1)/treeLanes*treeLanes), make([]uint16, n)}
 	}
 	return c
 }
@@ -87,29 +88,62 @@ func (c *coded) addTrees(m *Model, tests [][]nodeCode) {
 	c.leaves = append(c.leaves, make([]float64, maxPlaces)...)
 }
 
-// rowScratch is the memory that one row needs.
+// rowScratch is the memory of one row of a model that needs more than the
+// stack has.
 type rowScratch struct {
 	codes  []uint8
 	places []uint8  // from a treeProgram
 	wide   []uint16 // from a walker
 }
 
+// Sizes up to which a row's memory is on the stack.
+const (
+	stackCodes = 256
+	stackTrees = 512
+)
+
+func (c *coded) onStack() bool { return c.codes <= stackCodes && len(c.first) <= stackTrees }
+
+// byTrees sets places to those that a row reaches. It has treeLanes a group.
+func (c *coded) byTrees(places, codes []uint8, row []float64) []uint8 {
+	codes, places = codes[:c.codes], places[:treeLanes*len(c.trees.counts)]
+	c.coder.row(codes, row)
+	exitTreesVector(places, codes, c.trees.steps, c.trees.counts)
+	return places
+}
+
+// byWalk is byTrees for a walker.
+func (c *coded) byWalk(places []uint16, codes []uint8, row []float64) []uint16 {
+	codes, places = codes[:c.codes], places[:len(c.first)]
+	c.coder.row(codes, row)
+	if c.small != nil {
+		c.small.exits(places, codes)
+	} else {
+		c.large.exits(places, codes)
+	}
+	return places
+}
+
 // raw adds the leaves of a row to dst.
 func (c *coded) raw(dst, row []float64) {
-	s := c.scratch.Get().(*rowScratch)
-	c.coder.row(s.codes, row)
 	switch {
+	case !c.onStack():
+		s := c.scratch.Get().(*rowScratch)
+		if c.trees != nil {
+			addRow(dst, c.leaves, c.first, c.byTrees(s.places, s.codes, row))
+		} else {
+			addRow(dst, c.leaves, c.first, c.byWalk(s.wide, s.codes, row))
+		}
+		c.scratch.Put(s)
 	case c.trees != nil:
-		exitTreesVector(s.places, s.codes, c.trees.steps, c.trees.counts)
-		addRow(dst, c.leaves, c.first, s.places)
-	case c.small != nil:
-		c.small.exits(s.wide, s.codes)
-		addRow(dst, c.leaves, c.first, s.wide)
+		var codes [stackCodes]uint8
+		var places [stackTrees]uint8
+		addRow(dst, c.leaves, c.first, c.byTrees(places[:], codes[:], row))
 	default:
-		c.large.exits(s.wide, s.codes)
-		addRow(dst, c.leaves, c.first, s.wide)
+		var codes [stackCodes]uint8
+		var places [stackTrees]uint16
+		addRow(dst, c.leaves, c.first, c.byWalk(places[:], codes[:], row))
 	}
-	c.scratch.Put(s)
 }
 
 // addRow adds the leaves at one place of each tree to dst.
@@ -134,20 +168,24 @@ func addRow[P uint8 | uint16](dst, leaves []float64, first []int32, places []P) 
 
 // leafNumbers sets dst to the leaves that a row reaches.
 func (c *coded) leafNumbers(dst []int32, row []float64) {
-	s := c.scratch.Get().(*rowScratch)
-	c.coder.row(s.codes, row)
 	switch {
+	case !c.onStack():
+		s := c.scratch.Get().(*rowScratch)
+		if c.trees != nil {
+			numberRow(dst, c.numbers, c.first, c.byTrees(s.places, s.codes, row))
+		} else {
+			numberRow(dst, c.numbers, c.first, c.byWalk(s.wide, s.codes, row))
+		}
+		c.scratch.Put(s)
 	case c.trees != nil:
-		exitTreesVector(s.places, s.codes, c.trees.steps, c.trees.counts)
-		numberRow(dst, c.numbers, c.first, s.places)
-	case c.small != nil:
-		c.small.exits(s.wide, s.codes)
-		numberRow(dst, c.numbers, c.first, s.wide)
+		var codes [stackCodes]uint8
+		var places [stackTrees]uint8
+		numberRow(dst, c.numbers, c.first, c.byTrees(places[:], codes[:], row))
 	default:
-		c.large.exits(s.wide, s.codes)
-		numberRow(dst, c.numbers, c.first, s.wide)
+		var codes [stackCodes]uint8
+		var places [stackTrees]uint16
+		numberRow(dst, c.numbers, c.first, c.byWalk(places[:], codes[:], row))
 	}
-	c.scratch.Put(s)
 }
 
 // numberRow sets dst to the leaves at one place of each tree.
