@@ -38,10 +38,30 @@
 //
 // Model and Tree are what is stored: plain slices, easy to check
 // ([Model.Validate]) and to write ([Model.WriteText]). A [Predictor] is made
-// once from a valid model and holds the same trees as flat nodes in one
-// block of memory; it allocates nothing and serves any number of goroutines.
-// It adds the leaves in tree order, so raw scores are those of LightGBM to
-// the last bit.
+// once from a valid model; it allocates nothing for a row and serves any number
+// of goroutines. It adds the leaves in tree order, so raw scores are those of
+// LightGBM to the last bit, one row at a time or in batches.
+//
+// A row is first turned into bytes: a number into its rank among the model's
+// thresholds for that feature, a category into its answers to the model's
+// sets. Nothing is lost by that, and a node is then one comparison of bytes.
+// What follows depends on the model and on the machine:
+//
+//   - Trees of up to 256 leaves need no walk: all nodes are looked at, parents
+//     first, and each moves the leftmost leaf that is still possible (after
+//     QuickScorer, Lucchese et al., SIGIR 2015). With AVX-512 one row meets 64
+//     trees at once, and in a batch 256 rows meet one tree. One row of a model
+//     with more than 256 byte columns (many category nodes) is walked instead.
+//   - Without AVX-512, and with larger trees, four trees are walked at a time,
+//     without branches. In batches of trees of up to 32 leaves eight rows share
+//     a 64-bit word.
+//   - A model whose category tables would pass 4 MiB, or that has more than
+//     65,536 byte columns or leaves in a tree, keeps its nodes as they are and
+//     is walked tree by tree. That layout is what the others are tested
+//     against.
+//
+// The AVX-512 kernels are written by the program in asm; each has a twin in Go
+// that is tested against it.
 //
 // An [Explainer] is made in the same way and says what each feature adds to a
 // raw score, by TreeSHAP; [Model.Importance] sums up the trees as a whole.

@@ -197,7 +197,7 @@ func turn(rows [][]float64) [][]float64 {
 
 func TestPredictColumns(t *testing.T) {
 	rows := readRows(t, "testdata/rows.csv")
-	for range 4 {
+	for range 5 {
 		rows = append(rows, rows...)
 	}
 	rows = rows[:blockRows*5+17]
