@@ -100,7 +100,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &data), errors.As(err, &mismatch), errors.As(err, &target), errors.As(err, &damaged),
 		errors.As(err, &text), errors.As(err, &trees), errors.As(err, &adoption),
-		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, fs.ErrNotExist),
+		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, train.ErrOtherTask), errors.Is(err, fs.ErrNotExist),
 		errors.Is(err, errBadData):
 		return exitData
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &dns), errors.As(err, &address):

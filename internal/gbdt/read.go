@@ -1,11 +1,12 @@
 package gbdt
 
 import (
-	"bytes"
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // FormatError says where a text model is not one.
@@ -28,7 +29,7 @@ func (e *FormatError) Error() string { return fmt.Sprintf("%s:%d: %s", e.Name, e
 //
 // Linear trees (is_linear=1) are refused.
 func ReadText(name string, b []byte) (*Model, error) {
-	r := reader{name: name, text: b}
+	r := reader{name: name, text: string(b)}
 	m, err := r.model()
 	if err != nil {
 		return nil, err
@@ -36,13 +37,28 @@ func ReadText(name string, b []byte) (*Model, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	m.cloneStrings()
 	return m, nil
+}
+
+// cloneStrings lets go of the text that the strings were parts of.
+func (m *Model) cloneStrings() {
+	m.Objective, m.PandasCategorical = strings.Clone(m.Objective), strings.Clone(m.PandasCategorical)
+	for i := range m.FeatureNames {
+		m.FeatureNames[i], m.FeatureInfos[i] = strings.Clone(m.FeatureNames[i]), strings.Clone(m.FeatureInfos[i])
+	}
+	for i, kv := range m.Params {
+		m.Params[i] = [2]string{strings.Clone(kv[0]), strings.Clone(kv[1])}
+	}
 }
 
 type reader struct {
 	name string
-	text []byte
+	text string
 	at   int // start of the next line
+	// first is the number of the tree that is read first.
+	first int
+	keys  map[string]field // lines of the tree at hand
 }
 
 // field is the right side of a key=value line and where it stands.
@@ -52,7 +68,7 @@ type field struct {
 }
 
 func (r *reader) errorf(offset int, format string, a ...any) error {
-	line := 1 + bytes.Count(r.text[:offset], []byte("\n"))
+	line := 1 + strings.Count(r.text[:offset], "\n")
 	return &FormatError{Name: r.name, Line: line, Reason: fmt.Sprintf(format, a...)}
 }
 
@@ -62,17 +78,17 @@ func (r *reader) line() (line string, start int, ok bool) {
 	if start >= len(r.text) {
 		return "", start, false
 	}
-	end := bytes.IndexByte(r.text[start:], '\n')
+	end := strings.IndexByte(r.text[start:], '\n')
 	if end < 0 {
 		end = len(r.text) - start
 		r.at = len(r.text)
 	} else {
 		r.at = start + end + 1
 	}
-	return strings.TrimSuffix(string(r.text[start:start+end]), "\r"), start, true
+	return strings.TrimSuffix(r.text[start:start+end], "\r"), start, true
 }
 
-func (r *reader) atTree() bool { return bytes.HasPrefix(r.text[r.at:], []byte("Tree=")) }
+func (r *reader) atTree() bool { return strings.HasPrefix(r.text[r.at:], "Tree=") }
 
 func (r *reader) model() (*Model, error) {
 	if first, start, _ := r.line(); first != "tree" {
@@ -174,29 +190,64 @@ func words(s string) []string {
 	return strings.FieldsFunc(s, func(c rune) bool { return c == ' ' })
 }
 
-// sizedTrees reads as many trees as tree_sizes lists and holds it to its word.
+// sizedTrees reads as many trees as tree_sizes lists, on every core, and holds
+// it to its word.
 func (r *reader) sizedTrees(m *Model, sizes field) error {
 	list := words(sizes.value)
+	starts := make([]int, len(list)+1)
+	starts[0] = r.at
 	for i, s := range list {
 		size, err := strconv.Atoi(s)
 		if err != nil || size < 0 {
 			return r.errorf(sizes.start, "tree_sizes: %q, expected a number of bytes", clip(s))
 		}
-		start := r.at
+		if size > len(r.text)-starts[i] {
+			return r.errorf(starts[i], "tree_sizes says that tree %d has %d bytes, which is not so", i, size)
+		}
+		starts[i+1] = starts[i] + size
+	}
+	parts := max(min(runtime.GOMAXPROCS(0), len(list)/minPart), 1)
+	errs := make([]error, parts)
+	trees := make([]Model, parts)
+	var wg sync.WaitGroup
+	for part := range parts {
+		wg.Go(func() {
+			one := reader{name: r.name, text: r.text, first: len(list) * part / parts}
+			errs[part] = one.treesAt(&trees[part], starts[one.first:len(list)*(part+1)/parts+1], len(list))
+		})
+	}
+	wg.Wait()
+	for part, err := range errs {
+		if err != nil {
+			return err
+		}
+		m.Trees = append(m.Trees, trees[part].Trees...)
+	}
+	r.at = starts[len(list)]
+	r.skipBlank()
+	if r.atTree() {
+		return r.errorf(r.at, "tree_sizes lists %d trees, but there are more", len(list))
+	}
+	return nil
+}
+
+// minPart is the least number of trees that are worth a goroutine.
+const minPart = 16
+
+// treesAt reads the trees that start at the given places, out of total; the
+// last place is where they end.
+func (r *reader) treesAt(m *Model, starts []int, total int) error {
+	for i, start := range starts[:len(starts)-1] {
+		r.at = start
 		if !r.atTree() {
-			return r.errorf(start, "tree_sizes lists %d trees, but tree %d does not start here", len(list), i)
+			return r.errorf(start, "tree_sizes lists %d trees, but tree %d does not start here", total, r.first+i)
 		}
 		if err := r.tree(m); err != nil {
 			return err
 		}
-		if size > len(r.text)-start || start+size < r.at || len(bytes.Trim(r.text[r.at:start+size], "\r\n")) > 0 {
-			return r.errorf(start, "tree_sizes says that tree %d has %d bytes, which is not so", i, size)
+		if end := starts[i+1]; end < r.at || len(strings.Trim(r.text[r.at:end], "\r\n")) > 0 {
+			return r.errorf(start, "tree_sizes says that tree %d has %d bytes, which is not so", r.first+i, end-start)
 		}
-		r.at = start + size
-	}
-	r.skipBlank()
-	if r.atTree() {
-		return r.errorf(r.at, "tree_sizes lists %d trees, but there are more", len(list))
 	}
 	return nil
 }
@@ -222,7 +273,11 @@ func (r *reader) skipBlank() {
 // tree reads the lines from Tree= to the next blank one.
 func (r *reader) tree(m *Model) error {
 	_, start, _ := r.line()
-	keys := map[string]field{}
+	if r.keys == nil {
+		r.keys = map[string]field{}
+	}
+	keys := r.keys
+	clear(keys)
 	for {
 		line, at, ok := r.line()
 		if !ok || line == "" {
@@ -230,10 +285,10 @@ func (r *reader) tree(m *Model) error {
 		}
 		key, value, found := strings.Cut(line, "=")
 		if !found {
-			return r.errorf(at, "tree %d: %q, expected key=value", len(m.Trees), clip(line))
+			return r.errorf(at, "tree %d: %q, expected key=value", r.first+len(m.Trees), clip(line))
 		}
 		if _, dup := keys[key]; dup {
-			return r.errorf(at, "tree %d: %s is given twice", len(m.Trees), clip(key))
+			return r.errorf(at, "tree %d: %s is given twice", r.first+len(m.Trees), clip(key))
 		}
 		keys[key] = field{value, at}
 	}
@@ -363,12 +418,14 @@ func (c *columns) sets(t *Tree) {
 
 // floats parses exactly n numbers.
 func floats(r *reader, key string, f field, n int) ([]float64, error) {
-	list := words(f.value)
-	if len(list) != n {
-		return nil, r.errorf(f.start, "%s has %d values, expected %d", key, len(list), n)
+	if got := countWords(f.value); got != n {
+		return nil, r.errorf(f.start, "%s has %d values, expected %d", key, got, n)
 	}
 	out := make([]float64, n)
-	for i, s := range list {
+	rest := f.value
+	for i := range out {
+		var s string
+		s, rest = cutWord(rest)
 		v, err := parseFloat(s)
 		if err != nil {
 			return nil, r.errorf(f.start, "%s: %q is not a number", key, clip(s))
@@ -380,20 +437,25 @@ func floats(r *reader, key string, f field, n int) ([]float64, error) {
 
 // parseFloat reads what C's printf writes.
 func parseFloat(s string) (float64, error) {
-	if s == "-nan" {
+	switch s {
+	case "-nan":
 		return math.NaN(), nil
+	case "0":
+		return 0, nil
 	}
 	return strconv.ParseFloat(s, 64)
 }
 
 // integers parses exactly n whole numbers that fit T.
 func integers[T int | int32 | int64 | uint8 | uint32](r *reader, key string, f field, n, bits int) ([]T, error) {
-	list := words(f.value)
-	if len(list) != n {
-		return nil, r.errorf(f.start, "%s has %d values, expected %d", key, len(list), n)
+	if got := countWords(f.value); got != n {
+		return nil, r.errorf(f.start, "%s has %d values, expected %d", key, got, n)
 	}
 	out := make([]T, n)
-	for i, s := range list {
+	rest := f.value
+	for i := range out {
+		var s string
+		s, rest = cutWord(rest)
 		v, err := strconv.ParseInt(s, 10, bits)
 		if err != nil || int64(T(v)) != v {
 			return nil, r.errorf(f.start, "%s: %q is not a whole number in range", key, clip(s))
@@ -401,6 +463,29 @@ func integers[T int | int32 | int64 | uint8 | uint32](r *reader, key string, f f
 		out[i] = T(v)
 	}
 	return out, nil
+}
+
+// countWords is the number of words between spaces.
+func countWords(s string) int {
+	n, before := 0, byte(' ')
+	for i := range len(s) {
+		if s[i] != ' ' && before == ' ' {
+			n++
+		}
+		before = s[i]
+	}
+	return n
+}
+
+// cutWord parts the first word from the rest.
+func cutWord(s string) (word, rest string) {
+	for len(s) > 0 && s[0] == ' ' {
+		s = s[1:]
+	}
+	if i := strings.IndexByte(s, ' '); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
 }
 
 // tail reads what follows the trees: the parameters and the last line. The

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -400,4 +401,31 @@ func FuzzReadText(f *testing.F) {
 			t.Fatalf("written twice, the model differs (%v):\n%s\n%s", err, first.Bytes(), second.Bytes())
 		}
 	})
+}
+
+// BenchmarkLoad reads a model of 100 trees of 31 leaves and predicts once.
+func BenchmarkLoad(b *testing.B) {
+	shape := modelShape{trees: 100, leaves: 31, features: 28, outputs: 1, cuts: 254}
+	r := rand.New(rand.NewPCG(1, 1))
+	m := randomModel(r, shape)
+	for i := range m.Trees {
+		m.Trees[i] = randomTree(r, shape, shape.leaves)
+	}
+	var text bytes.Buffer
+	if err := m.WriteText(&text); err != nil {
+		b.Fatal(err)
+	}
+	row, out := make([]float64, 28), make([]float64, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		m, err := ReadText("model", text.Bytes())
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := NewPredictor(m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Predict(out, row)
+	}
 }

@@ -54,6 +54,9 @@ type Rows struct {
 // ErrTooFew says that there are not enough labelled rows to learn and test.
 var ErrTooFew = errors.New("too few labelled rows")
 
+// ErrOtherTask says that rows have another target than a version.
+var ErrOtherTask = errors.New("the data does not fit the version")
+
 // MinRows is the least number of labelled rows that [Prepare] accepts.
 const MinRows = 20
 
@@ -135,10 +138,10 @@ func (r *Rows) WithCalendar(ops []schema.Op) (*Rows, error) {
 // locked: its columns must be there, and its classes be those of the labels.
 func (r *Rows) Under(tmpl *schema.Template) (*Rows, error) {
 	if !slices.Equal(tmpl.Classes, r.Template.Classes) {
-		return nil, fmt.Errorf("the data has the classes %q, the version %q", r.Template.Classes, tmpl.Classes)
+		return nil, fmt.Errorf("%w: it has the classes %q, the version %q", ErrOtherTask, r.Template.Classes, tmpl.Classes)
 	}
 	if tmpl.Target != r.Template.Target || tmpl.Task != r.Template.Task {
-		return nil, fmt.Errorf("the data is a %s of %q, the version a %s of %q", r.Template.Task, r.Template.Target, tmpl.Task, tmpl.Target)
+		return nil, fmt.Errorf("%w: it is a %s of %q, the version a %s of %q", ErrOtherTask, r.Template.Task, r.Template.Target, tmpl.Task, tmpl.Target)
 	}
 	out := *r
 	return &out, out.encode(tmpl)
