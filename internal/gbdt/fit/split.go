@@ -169,51 +169,12 @@ func (s *scan) part(sum int64) sums {
 
 func (s *scan) rest(p sums) sums { return sums{s.total.g - p.g, s.total.h - p.h} }
 
-// hopeless reports, without a division, that a split gains less than best.
-// Where it does not know it says false.
-func (s *scan) hopeless(left, right sums, best float64) bool {
-	if s.clips || s.monotone != 0 || s.p.LambdaL1 != 0 {
-		return false
-	}
-	l, r := left.h+s.p.LambdaL2, right.h+s.p.LambdaL2
-	return left.g*left.g*r+right.g*right.g*l < best*l*r*(1-1e-12)
-}
-
 // downward tries every threshold from the last bin of hist to the first and
 // sends missing values left. Ties go to the higher threshold.
 func (s *scan) downward(hist []int64) {
-	minData, minHessian := s.p.MinDataInLeaf, s.p.MinSumHessianInLeaf
-	var sum, bestLeft int64
-	count := 0
-	best, at := s.base, -1
-	for t := len(hist) - 1; t >= 1; t-- {
-		e := hist[t]
-		if e == 0 {
-			continue // the split is the last one again
-		}
-		sum += e
-		count += s.count(float64(e&s.packing.mask) * s.packing.hUnit)
-		if count < minData {
-			continue
-		}
-		right := s.part(sum)
-		if right.h < minHessian {
-			continue
-		}
-		left := s.rest(right)
-		if s.rows-count < minData || left.h < minHessian {
-			break
-		}
-		if s.hopeless(left, right, best) {
-			continue
-		}
-		if g := s.gains(left, right, s.p.LambdaL2); g > best {
-			best, bestLeft, at = g, s.sum-sum, t-1
-		}
-	}
-	if at >= 0 {
-		s.take(bestLeft, best, s.p.LambdaL2)
-		s.best.threshold, s.best.defaultLeft = at, true
+	if sum, gain, at := s.sweep(hist, len(hist)-1, 0, -1, s.base); at >= 0 {
+		s.take(s.sum-sum, gain, s.p.LambdaL2)
+		s.best.threshold, s.best.defaultLeft = at-1, true
 	}
 }
 
@@ -221,38 +182,56 @@ func (s *scan) downward(hist []int64) {
 // values, the last bin of hist, right. It replaces a split found before only
 // by a better one.
 func (s *scan) upward(hist []int64) {
+	if sum, gain, at := s.sweep(hist, 0, len(hist)-1, 1, max(s.base, s.best.gain+s.base)); at >= 0 {
+		s.take(sum, gain, s.p.LambdaL2)
+		s.best.threshold, s.best.defaultLeft = at, false
+	}
+}
+
+// sweep adds up bins from one on, step by step, before another, and compares
+// what is added up with the rest. It returns the packed sum, the gain and the
+// last bin of the best split that gains more than best, or bin −1.
+func (s *scan) sweep(hist []int64, from, before, step int, best float64) (bestSum int64, gain float64, at int) {
+	p, l2 := *s.packing, s.p.LambdaL2
 	minData, minHessian := s.p.MinDataInLeaf, s.p.MinSumHessianInLeaf
-	var sum, bestLeft int64
+	// Gains that are those of the best outputs are compared without a division
+	// first; the factor leaves those to it that rounding might decide.
+	plain := !s.clips && s.monotone == 0 && s.p.LambdaL1 == 0
+	const surely = 1 - 1e-12
+	total, rows, perHessian := s.total, s.rows, s.perHessian
+	var sum int64
 	count := 0
-	best, at := max(s.base, s.best.gain+s.base), -1
-	for t, e := range hist[:len(hist)-1] {
+	at = -1
+	for t := from; t != before; t += step {
+		e := hist[t]
 		if e == 0 {
-			continue
+			continue // the split is the last one again
 		}
 		sum += e
-		count += s.count(float64(e&s.packing.mask) * s.packing.hUnit)
+		count += int(float64(e&p.mask)*p.hUnit*perHessian + 0.5)
 		if count < minData {
 			continue
 		}
-		left := s.part(sum)
-		if left.h < minHessian {
+		one := sums{float64(sum>>p.shift) * p.gUnit, float64(sum&p.mask)*p.hUnit + epsilon}
+		if one.h < minHessian {
 			continue
 		}
-		right := s.rest(left)
-		if s.rows-count < minData || right.h < minHessian {
+		rest := sums{total.g - one.g, total.h - one.h}
+		if rows-count < minData || rest.h < minHessian {
 			break
 		}
-		if s.hopeless(left, right, best) {
+		if a, b := one.h+l2, rest.h+l2; plain && one.g*one.g*b+rest.g*rest.g*a < best*a*b*surely {
 			continue
 		}
-		if g := s.gains(left, right, s.p.LambdaL2); g > best {
-			best, bestLeft, at = g, sum, t
+		left, right := one, rest
+		if step < 0 {
+			left, right = rest, one
+		}
+		if g := s.gains(left, right, l2); g > best {
+			best, bestSum, at = g, sum, t
 		}
 	}
-	if at >= 0 {
-		s.take(bestLeft, best, s.p.LambdaL2)
-		s.best.threshold, s.best.defaultLeft = at, false
-	}
+	return bestSum, best, at
 }
 
 // take makes the split with the given left side the best.
