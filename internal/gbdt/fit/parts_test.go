@@ -483,8 +483,20 @@ func TestExp(t *testing.T) {
 			t.Errorf("e^%v = %v, off by %g", x, got[i], d)
 		}
 	}
+	one := slices.Clone(v)
+	expNumbers(one)
+	if !slices.Equal(got, one) {
+		t.Error("vectors and single numbers differ")
+	}
 	limits := []float64{math.Inf(1), math.Inf(-1), math.NaN()}
+	many := slices.Repeat(limits, 8)
+	expInPlace(many)
 	expInPlace(limits)
+	for i, x := range many {
+		if want := limits[i%3]; x != want && (x == x || want == want) {
+			t.Errorf("a limit is %v in a vector and %v alone", x, want)
+		}
+	}
 	if !(limits[0] > 1e300) || !(limits[1] > 0 && limits[1] < 1e-300) || limits[2] == limits[2] {
 		t.Errorf("limits %v", limits)
 	}

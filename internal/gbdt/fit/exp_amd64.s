@@ -1,0 +1,62 @@
+#include "textflag.h"
+
+// func expVectors(v *float64, n int, c *[16]float64)
+//
+// n is a multiple of 8, above 0. The operations are those of expNumbers, in
+// its order.
+TEXT ·expVectors(SB), NOSPLIT, $0-24
+	MOVQ         v+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         c+16(FP), BX
+	VBROADCASTSD 0(BX), Z16  // -700
+	VBROADCASTSD 8(BX), Z17  // 700
+	VBROADCASTSD 16(BX), Z18 // 1/ln 2
+	VBROADCASTSD 24(BX), Z19 // 1.5·2^52
+	VBROADCASTSD 32(BX), Z20 // ln 2, upper part
+	VBROADCASTSD 40(BX), Z21 // ln 2, lower part
+	VBROADCASTSD 48(BX), Z22 // 1
+	VBROADCASTSD 56(BX), Z23 // 1/2
+	VBROADCASTSD 64(BX), Z24 // 1/6
+	VBROADCASTSD 72(BX), Z25 // 1/24
+	VBROADCASTSD 80(BX), Z26 // 1/120
+	VBROADCASTSD 88(BX), Z27 // 1/720
+	VBROADCASTSD 96(BX), Z28 // 1/5040
+	VBROADCASTSD 104(BX), Z29 // 1/40320
+	VPBROADCASTQ 112(BX), Z30 // 1023 as an integer
+
+loop:
+	VMOVUPD (AX), Z0
+	VMAXPD  Z0, Z16, Z0
+	VMINPD  Z0, Z17, Z0
+	VMULPD  Z18, Z0, Z1
+	VADDPD  Z19, Z1, Z1
+	VPADDQ  Z30, Z1, Z2
+	VPSLLQ  $52, Z2, Z2
+	VSUBPD  Z19, Z1, Z1
+	VMULPD  Z20, Z1, Z3
+	VSUBPD  Z3, Z0, Z3
+	VMULPD  Z21, Z1, Z4
+	VSUBPD  Z4, Z3, Z3       // r
+	VMULPD  Z3, Z3, Z4       // r²
+	VMULPD  Z28, Z3, Z5
+	VADDPD  Z5, Z27, Z5
+	VMULPD  Z29, Z4, Z6
+	VADDPD  Z6, Z5, Z5
+	VMULPD  Z5, Z4, Z5
+	VMULPD  Z26, Z3, Z6
+	VADDPD  Z6, Z25, Z6
+	VADDPD  Z5, Z6, Z5
+	VMULPD  Z5, Z4, Z5
+	VMULPD  Z24, Z3, Z6
+	VADDPD  Z6, Z23, Z6
+	VADDPD  Z5, Z6, Z5
+	VMULPD  Z5, Z4, Z5
+	VADDPD  Z3, Z22, Z6
+	VADDPD  Z5, Z6, Z5
+	VMULPD  Z2, Z5, Z5
+	VMOVUPD Z5, (AX)
+	ADDQ    $64, AX
+	SUBQ    $8, CX
+	JNZ     loop
+	VZEROUPPER
+	RET
