@@ -369,6 +369,11 @@ func FuzzPredictor(f *testing.F) {
 			trees: (int(trees)%90 + 1) * k, leaves: int(leaves) + 2, features: int(features)%20 + 1, outputs: k,
 			cuts: int(seed%400) + 1, sets: float64(sets) / 255, categories: int(sets),
 		})
+		for _, k := range kinds() {
+			if newCoded(m, k) == nil {
+				return // more thresholds or categories than codes: the plain walk alone
+			}
+		}
 		rows := make([]float64, 20*m.NumFeatures())
 		for i := 0; i < len(rows); i += m.NumFeatures() {
 			randomRow(r, m, rows[i:i+m.NumFeatures()])

@@ -34,9 +34,11 @@ const (
 	category
 )
 
-// maxSetWords bounds the words of one category set: a set over categories up
-// to two million.
+// maxSetWords bounds the words of one category set.
 const maxSetWords = math.MaxUint16
+
+// MaxCategory is the greatest category that a set of a tree can hold.
+const MaxCategory = 32*maxSetWords - 1
 
 func newPlain(m *Model) (*plain, error) {
 	var inner, leaves, words int

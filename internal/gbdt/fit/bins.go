@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ type mapper struct {
 	index       map[int32]uint16
 	lo, hi      float64 // least and greatest number
 	useless     bool    // no split of this feature is possible
+	beyond      int32   // a category that no set can hold, or 0
 }
 
 // sample is what bins are made from: values of one feature in random rows.
@@ -100,6 +102,16 @@ func (s *sample) tally() tally {
 		put(0, s.zeros)
 	}
 	return t
+}
+
+// checkMappers reports categories that no set of a tree can hold.
+func checkMappers(mappers []*mapper, names []string) error {
+	for f, m := range mappers {
+		if m.beyond > 0 {
+			return fmt.Errorf("dataset: feature %d (%s) has the category %d, expected up to %d", f, names[f], m.beyond, gbdt.MaxCategory)
+		}
+	}
+	return nil
 }
 
 // binning are the parameters that bins depend on.
@@ -273,6 +285,9 @@ func (m *mapper) findCategories(t tally, s sample, b *binning) []int {
 		code := categoryCode(x)
 		switch {
 		case code < 0:
+			nans += t.counts[i]
+		case code > gbdt.MaxCategory:
+			m.beyond = code
 			nans += t.counts[i]
 		case len(all) > 0 && all[len(all)-1].code == code:
 			all[len(all)-1].count += t.counts[i]

@@ -11,7 +11,8 @@ import (
 // Data is a table to train on or to validate with, column by column.
 type Data struct {
 	// Features has one column a feature, all of one length. NaN is missing.
-	// A category is a whole number; negative ones count as missing.
+	// A category is a whole number up to [gbdt.MaxCategory]; negative ones count
+	// as missing.
 	Features [][]float64
 	// Categorical says which features are categories; nil means none.
 	Categorical []bool
@@ -114,6 +115,9 @@ func NewDataset(data *Data, p Params) (*Dataset, error) {
 		s := newSample(data.Features[f], picked, p.UseMissing)
 		d.mappers[f] = newMapper(s, data.categorical(f), &d.binning, filter)
 	})
+	if err := checkMappers(d.mappers, d.names); err != nil {
+		return nil, err
+	}
 	d.layOut()
 	d.fill(data, c)
 	return d, nil

@@ -35,7 +35,8 @@ type grower struct {
 	left     []uint8    // by place in the leaf: 1 when the row goes left
 	scans    []scan     // one a worker
 	stages   []stage    // one a worker
-	partial  [][]int64  // histograms of the second and further chunks of rows
+	partial  [][]int64  // histograms of every worker but the first, which has the leaf's own
+	used     []bool     // workers whose histograms hold rows of the leaf at hand
 	found    [2][]split // by job, for either sister
 
 	smaller *growing          // the leaves at hand
@@ -108,6 +109,7 @@ func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
 		scans:    make([]scan, c.size),
 		stages:   make([]stage, c.size),
 		partial:  make([][]int64, c.size),
+		used:     make([]bool, c.size),
 		cuts:     make([]int, c.size),
 		packed:   make([]int64, blocks),
 	}
@@ -118,7 +120,10 @@ func newGrower(d *Dataset, p *Params, c *crew, rows int) *grower {
 		g.scans[i].p, g.scans[i].packing = p, &g.packing
 	}
 	for i := range c.size {
-		g.partial[i], g.stages[i] = make([]int64, d.histLen), newStage(d.stride)
+		g.stages[i] = newStage(d.stride)
+		if i > 0 {
+			g.partial[i] = make([]int64, d.histLen)
+		}
 	}
 	for i := range g.leaves {
 		g.leaves[i].dead = make([]bool, len(d.features))
@@ -302,8 +307,10 @@ func (g *grower) search(smaller, larger *growing) {
 	for i := range g.data.groups {
 		g.groups[i] = g.anyAlive(&g.data.groups[i])
 	}
-	g.chunks = max(min(smaller.count/minChunk, g.crew.size), 1)
+	clear(g.used)
+	g.chunks = g.parts(smaller.count)
 	g.crew.run(g.chunks, g.addJob)
+	g.begin(0)
 	jobs := len(g.found[0])
 	g.crew.run(jobs, g.searchJob)
 	for i := range jobs {
@@ -316,22 +323,34 @@ func (g *grower) search(smaller, larger *growing) {
 	}
 }
 
-// minChunk is the least number of rows that are worth a histogram of their
-// own, which has to be added to the others.
-const minChunk = 512
+// parts is the number of jobs that n rows are shared out in: some for every
+// worker, so that a slow one does not keep the others waiting.
+func (g *grower) parts(n int) int {
+	const least, usual = 512, 8192
+	return max(min(n/least, max(g.crew.size, n/usual)), 1)
+}
 
-// addChunk adds one chunk of the smaller sister's rows up.
-func (g *grower) addChunk(worker, chunk int) {
-	l, d := g.smaller, g.data
-	hist := l.hist
-	if chunk > 0 {
-		hist = g.partial[chunk]
+// begin clears a worker's histograms of the leaf at hand unless it was done.
+func (g *grower) begin(worker int) []int64 {
+	hist := g.smaller.hist
+	if worker > 0 {
+		hist = g.partial[worker]
 	}
-	for i := range d.groups {
-		if grp := &d.groups[i]; g.groups[i] {
+	if g.used[worker] {
+		return hist
+	}
+	g.used[worker] = true
+	for i := range g.data.groups {
+		if grp := &g.data.groups[i]; g.groups[i] {
 			clear(hist[grp.at : grp.at+grp.size])
 		}
 	}
+	return hist
+}
+
+// addChunk adds some of the smaller sister's rows to the worker's histograms.
+func (g *grower) addChunk(worker, chunk int) {
+	l, d, hist := g.smaller, g.data, g.begin(worker)
 	lo, hi := l.count*chunk/g.chunks, l.count*(chunk+1)/g.chunks
 	if g.whole && g.larger == nil {
 		d.accumulateRange(hist, g.groups, lo, hi, g.quant)
@@ -364,8 +383,10 @@ func (g *grower) searchFeatures(worker, job int) {
 		}
 		f := &g.data.features[i]
 		hist := g.smaller.hist[f.at : f.at+f.bins]
-		for c := 1; c < g.chunks; c++ {
-			merge(hist, g.partial[c][f.at:f.at+f.bins])
+		for worker, part := range g.partial {
+			if worker > 0 && g.used[worker] {
+				merge(hist, part[f.at:f.at+f.bins])
+			}
 		}
 		if g.larger != nil {
 			subtract(g.larger.hist[f.at:f.at+f.bins], hist)
@@ -533,8 +554,8 @@ func (t *grown) addSet(f *feature, bins []uint16) {
 func (g *grower) partition(l *growing, f *feature, table []uint8) int {
 	g.span, g.by, g.table = l, f, table
 	copy(g.bins[:], table)
-	n := max(min(l.count/minChunk, g.crew.size), 1)
-	g.cuts = g.cuts[:n]
+	n := g.parts(l.count)
+	g.cuts = slices.Grow(g.cuts[:0], n)[:n]
 	g.crew.run(n, g.cutJob)
 	left := 0
 	for _, n := range g.cuts {

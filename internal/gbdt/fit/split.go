@@ -1,7 +1,6 @@
 package fit
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -281,7 +280,15 @@ func (s *scan) categorySets(hist []int64) {
 			s.sorted = append(s.sorted, rankedBin{t, e.g / (e.h + s.p.CatSmooth)})
 		}
 	}
-	slices.SortStableFunc(s.sorted, func(a, b rankedBin) int { return cmp.Compare(a.value, b.value) })
+	slices.SortFunc(s.sorted, func(a, b rankedBin) int {
+		switch {
+		case a.value < b.value:
+			return -1
+		case a.value > b.value:
+			return 1
+		}
+		return a.bin - b.bin
+	})
 	best := s.base
 	size, fromEnd := 0, false
 	var bestLeft int64

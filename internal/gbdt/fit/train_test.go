@@ -740,3 +740,23 @@ func TestRefit(t *testing.T) {
 		t.Error("a decay of 1.5 is taken")
 	}
 }
+
+// The greatest category there can be is learned from, the next is refused by
+// name.
+func TestGreatestCategory(t *testing.T) {
+	d := &Data{Features: [][]float64{make([]float64, 200)}, Categorical: []bool{true}, Names: []string{"shop"}}
+	for i := range d.Features[0] {
+		d.Features[0][i] = float64(i % 2 * gbdt.MaxCategory)
+		d.Label = append(d.Label, float64(i%2))
+	}
+	p := Defaults()
+	p.NumIterations = 1
+	m := train(t, d, nil, p).Model
+	if out := predict(t, m, d); out[1] <= out[0] {
+		t.Errorf("predictions %v and %v", out[0], out[1])
+	}
+	d.Features[0][7] = gbdt.MaxCategory + 1
+	if _, err := Train(context.Background(), d, nil, p, nil); err == nil || !strings.Contains(err.Error(), "feature 0 (shop) has the category 2097120") {
+		t.Errorf("%v", err)
+	}
+}
