@@ -19,6 +19,7 @@ type arrowSource struct {
 	names  []string
 	wide   []bool // whole numbers are taken as text
 	o      ReadOptions
+	dicts  []dictBuilder // of columns that become text
 }
 
 // arrowRows is the greatest number of rows of a part.
@@ -69,9 +70,11 @@ func (f *arrowSource) pass(picked []int, visit func(Part) error) error {
 		return err
 	}
 	cols := make([]*builder, len(f.kept))
+	f.dicts = make([]dictBuilder, len(f.kept))
 	for i, name := range f.names {
 		cols[i] = &builder{name: name, wide: f.wide[i], typ: typeOf(f.fields[i].Type, f.wide[i])}
 		cols[i].reserve(0)
+		f.dicts[i].index = map[string]int32{}
 	}
 	retyped := make([]bool, len(cols))
 	row := int64(0)
@@ -94,7 +97,9 @@ func (f *arrowSource) pass(picked []int, visit func(Part) error) error {
 				if err != nil {
 					return nil, err
 				}
-				p.Index = i
+				if p.Index = i; p.Type == String && cols[i].typ != String {
+					p.recode(&f.dicts[i])
+				}
 				if err := visit(picks(p, picked)); err != nil {
 					return nil, err
 				}

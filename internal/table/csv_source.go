@@ -369,15 +369,21 @@ func (c *builder) recoded(all *dictBuilder) *Column {
 	if c.typ != String {
 		return out
 	}
-	remap := make([]int32, len(c.dict))
-	for k, s := range c.dict {
+	out.recode(all)
+	return out
+}
+
+// recode replaces a String column's codes by those of a dictionary to which
+// its texts are added.
+func (c *Column) recode(all *dictBuilder) {
+	remap := make([]int32, len(c.Dict))
+	for k, s := range c.Dict {
 		remap[k] = all.code(s)
 	}
-	for i, k := range out.Codes {
+	for i, k := range c.Codes {
 		if k >= 0 {
-			out.Codes[i] = remap[k]
+			c.Codes[i] = remap[k]
 		}
 	}
-	out.Dict = all.dict
-	return out
+	c.Dict = all.dict
 }

@@ -38,9 +38,12 @@ type column struct {
 }
 
 // NewBuilder prepares for so many columns and rows; both must be known
-// beforehand. Of p it needs what NewDataset needs.
+// beforehand. Of p it needs what NewDataset needs, and checks no more: the
+// objective may depend on labels that were not read yet.
 func NewBuilder(rows, columns int, p Params) (*Builder, error) {
-	if err := p.Validate(); err != nil {
+	q := Defaults()
+	q.MaxBin, q.MinDataInBin, q.BinConstructSampleCt, q.MinDataInLeaf = p.MaxBin, p.MinDataInBin, p.BinConstructSampleCt, p.MinDataInLeaf
+	if err := q.Validate(); err != nil {
 		return nil, err
 	}
 	if err := checkSize(rows, columns); err != nil {
@@ -65,6 +68,18 @@ func (b *Builder) Rows() []int { return b.picked }
 // not keep. Called again, it starts the column anew.
 func (b *Builder) Sample(k int, categorical bool, values []float64) {
 	b.sample(k, categorical, newSample(values, nil, b.binning.useMissing))
+}
+
+// SampleAll is Sample for all columns but those whose values are nil, on all
+// of the Params' threads.
+func (b *Builder) SampleAll(categorical []bool, values [][]float64) {
+	c := newCrew(b.threads)
+	defer c.close()
+	c.run(len(values), func(_, k int) {
+		if values[k] != nil {
+			b.Sample(k, categorical[k], values[k])
+		}
+	})
 }
 
 func (b *Builder) sample(k int, categorical bool, s sample) {
