@@ -36,6 +36,9 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	if err != nil {
 		return err
 	}
+	// Most of memory is a few slices without pointers: collecting garbage
+	// costs next to nothing, letting it grow to a share of them would not.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	data, err := openFitData(path, infer, p)
 	if err != nil {
 		return err
@@ -54,13 +57,14 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	if err := p.Validate(); err != nil {
 		return err
 	}
+	// Reading leaves garbage. What follows makes none, so nothing else would
+	// give the memory back.
+	debug.FreeOSMemory()
 	ds, err := data.dataset(inf)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	data = nil
-	// Reading leaves garbage and training makes none, so that nothing else
-	// would give the memory back.
+	data.builder = nil
 	debug.FreeOSMemory()
 	bar := a.progress()
 	defer bar.done()

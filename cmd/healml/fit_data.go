@@ -84,10 +84,18 @@ func (d *fitData) scan() (err error) {
 			return nil
 		})
 	}
+	n := d.src.NumRows()
+	if rows := d.builder.Rows(); rows != nil {
+		n = len(rows)
+	}
 	d.samples, d.categorical = make([][]float64, len(d.names)), make([]bool, len(d.names))
 	err = d.src.Scan(d.builder.Rows(), func(p table.Part) error {
-		d.samples[p.Index] = append(d.samples[p.Index], d.values(&p)...)
-		d.categorical[p.Index] = d.category(&p)
+		k, values := p.Index, d.values(&p)
+		if d.samples[k] == nil && values != nil {
+			d.samples[k] = make([]float64, 0, n)
+		}
+		d.samples[k] = append(d.samples[k], values...)
+		d.categorical[k] = d.category(&p)
 		return nil
 	})
 	if err != nil {
@@ -98,7 +106,7 @@ func (d *fitData) scan() (err error) {
 	for k, s := range d.samples {
 		sampled[k] = s != nil
 	}
-	d.samples = nil
+	d.samples = nil // before the bins of all rows need memory
 	return d.src.Scan(nil, func(p table.Part) error {
 		if sampled[p.Index] {
 			d.builder.Bin(p.Index, p.Row, d.values(&p))
@@ -115,8 +123,12 @@ func (d *fitData) take(p *table.Part) {
 		return
 	}
 	t := d.target
-	if p.Row == 0 {
-		t.Floats, t.Codes = make([]float64, 0, p.Len()), make([]int32, 0, p.Len())
+	switch n := d.src.NumRows(); {
+	case p.Row > 0:
+	case p.Type == table.String:
+		t.Codes = make([]int32, 0, n)
+	case p.Type != table.Time:
+		t.Floats = make([]float64, 0, n)
 	}
 	t.Type, t.Dict = p.Type, p.Dict
 	t.Floats, t.Codes, t.Times = append(t.Floats, p.Floats...), append(t.Codes, p.Codes...), append(t.Times, p.Times...)
@@ -167,6 +179,7 @@ func (d *fitData) dataset(inf *feature.Inferred) (*fit.Dataset, error) {
 			return nil, &table.Error{Line: i + 2, Column: inf.Target, Want: "a label in every row"}
 		}
 	}
+	d.target = nil
 	var features []schema.Feature
 	var use []int
 	for _, ch := range inf.Choices {

@@ -239,13 +239,28 @@ func Labels(c *table.Column, classes []string) []float64 {
 	for i, s := range classes {
 		index[s] = float64(i)
 	}
-	out := make([]float64, c.Len())
-	for i := range out {
-		v, ok := index[c.Format(i)]
-		if !ok || c.Missing(i) {
-			v = math.NaN()
+	class := func(i int) float64 {
+		if y, ok := index[c.Format(i)]; ok && !c.Missing(i) {
+			return y
 		}
-		out[i] = v
+		return math.NaN()
+	}
+	out := make([]float64, c.Len())
+	known := map[float64]float64{} // classes of numbers are few
+	for i := range out {
+		if c.Type == table.String || c.Type == table.Time {
+			out[i] = class(i)
+			continue
+		}
+		v := c.Floats[i]
+		y, ok := known[v]
+		if !ok {
+			y = class(i)
+			if len(known) < maxClasses {
+				known[v] = y
+			}
+		}
+		out[i] = y
 	}
 	return out
 }

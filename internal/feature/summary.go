@@ -123,7 +123,11 @@ func (s *summary) addCodes(c *table.Column) {
 }
 
 func (s *summary) addNumbers(values []float64) {
-	for _, v := range values {
+	for i, v := range values {
+		if s.fractions && s.gaps {
+			s.addMeasured(values[i:])
+			break
+		}
 		if math.IsNaN(v) {
 			s.gaps = true
 			continue
@@ -143,6 +147,24 @@ func (s *summary) addNumbers(values []float64) {
 			s.whole = append(s.whole, v)
 		}
 	}
+}
+
+// addMeasured takes in numbers when it is clear that they are neither whole
+// nor count the rows.
+func (s *summary) addMeasured(values []float64) {
+	n, lo, hi := 0, s.lo, s.hi
+	for _, v := range values {
+		if v == v {
+			n++
+		}
+		if v < lo {
+			lo = v
+		}
+		if v > hi {
+			hi = v
+		}
+	}
+	s.n, s.lo, s.hi = s.n+n, lo, hi
 }
 
 // unique reports whether no number of an identifier comes twice.

@@ -149,11 +149,11 @@ func (s *Source) openParquet(c content, o ReadOptions) error {
 		return damaged(s.name, fmt.Sprintf("it says that it has %d rows", n))
 	}
 	s.rows, s.cols, s.columnar = int(f.r.NumRows()), names, true
-	spares := make(chan *scratch, runtime.GOMAXPROCS(0))
-	for range cap(spares) {
-		spares <- &scratch{}
-	}
 	s.scan = func(picked []int, visit func(Part) error) error {
+		spares := make(chan *scratch, runtime.GOMAXPROCS(0))
+		for range cap(spares) {
+			spares <- &scratch{}
+		}
 		_, err := readColumns(s.name, names, func(i int) (*Column, error) {
 			spare := <-spares
 			defer func() { spares <- spare }()
