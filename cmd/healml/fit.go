@@ -5,19 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/healml/healml/internal/durable"
-	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/schema"
-	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
 
-// fitTimes is where the time of a fit went, in seconds: the BENCH line.
+// fitTimes is where the time of a fit went, in seconds: the BENCH line. Bin
+// holds the reading too, but for the first look at the file.
 type fitTimes struct {
 	Load  float64 `json:"load_s"`
 	Bin   float64 `json:"bin_s"`
@@ -33,37 +32,42 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	if infer.Target == "" {
 		return usageError{fmt.Errorf("no target: name the column to predict with --target")}
 	}
-	t, err := table.Read(path, table.ReadOptions{})
+	p, err := fitParams(a, schema.Regression, 0, set)
 	if err != nil {
 		return err
 	}
-	inf, err := feature.Infer(t, infer)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	a.tell(inf)
-	data, err := plainData(t, inf)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	p, err := train.Params(inf.Task, len(inf.Classes), a.conf.Seed, a.conf.Train.Threads, nil)
+	// Most of memory is a few slices without pointers: collecting garbage
+	// costs next to nothing, letting it grow to a share of them would not.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	data, err := openFitData(path, infer, p)
 	if err != nil {
 		return err
 	}
-	p.NumIterations, p.EarlyStoppingRound = fit.Defaults().NumIterations, 0
-	for k, v := range set {
-		if err := p.Set(k, v); err != nil {
-			return err
-		}
-	}
-	bar := a.progress()
-	defer bar.done()
+	defer data.src.Close()
 	times := fitTimes{Load: a.clock().Sub(start).Seconds()}
 	binning := a.clock()
-	ds, err := fit.NewDataset(data, p)
+	inf, err := data.read()
 	if err != nil {
 		return err
 	}
+	a.tell(inf)
+	if p, err = fitParams(a, inf.Task, len(inf.Classes), set); err != nil {
+		return err
+	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	// Reading leaves garbage. What follows makes none, so nothing else would
+	// give the memory back.
+	debug.FreeOSMemory()
+	ds, err := data.dataset(inf)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data.builder = nil
+	debug.FreeOSMemory()
+	bar := a.progress()
+	defer bar.done()
 	times.Bin = a.clock().Sub(binning).Seconds()
 	growing := a.clock()
 	res, err := fit.TrainDataset(ctx, fit.View{Data: ds}, fit.View{}, p, func(i int, _ float64) { bar.step("fit", i, p.NumIterations) })
@@ -83,7 +87,7 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 		Out   string `json:"out"`
 		Rows  int    `json:"rows"`
 		Trees int    `json:"trees"`
-	}{o.out, t.NumRows(), len(res.Model.Trees)}
+	}{o.out, ds.NumRows(), len(res.Model.Trees)}
 	return a.print(result, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "wrote %s: %d trees of %d rows in %s\n", o.out, result.Trees, result.Rows, total)
 		return err
@@ -99,37 +103,17 @@ func printBench(w io.Writer, times fitTimes) error {
 	return err
 }
 
-// plainData is the table as the trainer takes it.
-func plainData(t *table.Table, inf *feature.Inferred) (*fit.Data, error) {
-	d := &fit.Data{Label: feature.Labels(t.Column(inf.Target), inf.Classes)}
-	for i, y := range d.Label {
-		if math.IsNaN(y) {
-			return nil, &table.Error{Line: i + 2, Column: inf.Target, Want: "a label in every row"}
+// fitParams are the parameters of a fit without early stopping.
+func fitParams(a *app, task schema.Task, classes int, set map[string]string) (fit.Params, error) {
+	p, err := train.Params(task, classes, a.conf.Seed, a.conf.Train.Threads, nil)
+	if err != nil {
+		return p, err
+	}
+	p.NumIterations, p.EarlyStoppingRound = fit.Defaults().NumIterations, 0
+	for k, v := range set {
+		if err := p.Set(k, v); err != nil {
+			return p, err
 		}
 	}
-	var features []schema.Feature
-	for _, ch := range inf.Choices {
-		c := t.Column(ch.Name)
-		if !ch.Use || ch.Kind == schema.Time || ch.Kind == schema.Text {
-			continue
-		}
-		values := c.Floats
-		if c.Type == table.String {
-			values = make([]float64, len(c.Codes))
-			for i, k := range c.Codes {
-				values[i] = float64(k)
-				if k < 0 {
-					values[i] = math.NaN()
-				}
-			}
-		}
-		features = append(features, schema.Feature{Name: ch.Name})
-		d.Features = append(d.Features, values)
-		d.Categorical = append(d.Categorical, ch.Kind == schema.Categorical)
-	}
-	if len(features) == 0 {
-		return nil, feature.ErrNoFeatures
-	}
-	d.Names = train.SafeNames(features)
-	return d, nil
+	return p, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,30 +79,14 @@ const (
 // not count. The errors are *TargetError for a target that is unknown, has no
 // value or only one, *ColumnError for another unknown name, and ErrNoFeatures.
 func Infer(t *table.Table, o InferOptions) (*Inferred, error) {
-	for _, names := range [][]string{{o.Target}, o.Categorical, o.Text, o.Drop, o.Keep, nonEmpty(o.Time)} {
-		for _, n := range names {
-			if t.Column(n) == nil {
-				return nil, unknownColumn(n, o.Target, t.Names())
-			}
-		}
-	}
-	inf := &Inferred{Target: o.Target}
-	if err := inf.task(t.Column(o.Target), o.Task); err != nil {
+	in, err := NewInference(t.Names(), t.NumRows(), o)
+	if err != nil {
 		return nil, err
 	}
-	for _, c := range t.Columns() {
-		if c.Name != o.Target {
-			inf.Choices = append(inf.Choices, choose(c, o))
-		}
+	for i, c := range t.Columns() {
+		in.Add(i, 0, c)
 	}
-	if err := inf.time(t, o); err != nil {
-		return nil, err
-	}
-	inf.leaks(t, o.Keep)
-	if !slices.ContainsFunc(inf.Choices, func(c Choice) bool { return c.Use && c.Kind != schema.Text }) {
-		return nil, fmt.Errorf("%w: %s", ErrNoFeatures, inf.reasons())
-	}
-	return inf, nil
+	return in.Infer(t.Column(o.Target))
 }
 
 func nonEmpty(s string) []string {
@@ -256,61 +239,34 @@ func Labels(c *table.Column, classes []string) []float64 {
 	for i, s := range classes {
 		index[s] = float64(i)
 	}
-	out := make([]float64, c.Len())
-	for i := range out {
-		v, ok := index[c.Format(i)]
-		if !ok || c.Missing(i) {
-			v = math.NaN()
+	class := func(i int) float64 {
+		if y, ok := index[c.Format(i)]; ok && !c.Missing(i) {
+			return y
 		}
-		out[i] = v
+		return math.NaN()
+	}
+	out := make([]float64, c.Len())
+	known := map[float64]float64{} // classes of numbers are few
+	for i := range out {
+		if c.Type == table.String || c.Type == table.Time {
+			out[i] = class(i)
+			continue
+		}
+		v := c.Floats[i]
+		y, ok := known[v]
+		if !ok {
+			y = class(i)
+			if len(known) < maxClasses {
+				known[v] = y
+			}
+		}
+		out[i] = y
 	}
 	return out
 }
 
-var idName = regexp.MustCompile(`(?i)(^|[_\s.-])(id|uuid|guid|key|index|rownum|row_number|unnamed_0)$`)
-
-// choose decides about one column by itself.
-func choose(c *table.Column, o InferOptions) Choice {
-	ch := Choice{Name: c.Name, Kind: kindOf(c), Use: true}
-	leave := func(why string) Choice { ch.Use = false; ch.Why = why; return ch }
-	switch {
-	case slices.Contains(o.Drop, c.Name):
-		return leave("left out as asked for")
-	case slices.Contains(o.Text, c.Name):
-		ch.Kind = schema.Text
-		ch.Why = "text as asked for: logged, not learnt from"
-		return ch
-	case slices.Contains(o.Categorical, c.Name) && c.Type != table.Time:
-		ch.Kind = schema.Categorical
-		ch.Why = "categories as asked for"
-		return ch
-	case allMissing(c):
-		return leave("every value is missing")
-	case c.Name == "prediction_id":
-		return leave("identifies a prediction")
-	}
-	keep := slices.Contains(o.Keep, c.Name)
-	switch c.Type {
-	case table.String:
-		ch = chooseString(c, ch)
-	case table.Time:
-		ch.Why = "times; calendar features are chosen when training"
-	case table.Bool:
-		ch.Why = "true or false"
-	default:
-		ch = chooseNumber(c, ch)
-	}
-	if keep && !ch.Use {
-		ch.Use, ch.Why = true, "kept as asked for ("+ch.Why+")"
-		if ch.Kind == schema.Text {
-			ch.Kind = schema.Categorical
-		}
-	}
-	return ch
-}
-
-func kindOf(c *table.Column) schema.Kind {
-	switch c.Type {
+func kindOf(t table.Type) schema.Kind {
+	switch t {
 	case table.String:
 		return schema.Categorical
 	case table.Time:
@@ -322,82 +278,22 @@ func kindOf(c *table.Column) schema.Kind {
 	}
 }
 
-func chooseString(c *table.Column, ch Choice) Choice {
-	n, length := 0, 0
-	for _, k := range c.Codes {
-		if k >= 0 {
-			n++
-			length += len(c.Dict[k])
-		}
-	}
-	levels := len(distinct(c, n+1))
-	text := func(why string) Choice { ch.Kind, ch.Use, ch.Why = schema.Text, false, why; return ch }
-	switch {
-	case levels > 20 && levels == n:
-		return text("an identifier: no value comes twice")
-	case levels > 100 && levels > n/2:
-		return text(fmt.Sprintf("text or an identifier: %d different values in %d rows", levels, n))
-	case levels > 20 && length/n > textLength:
-		return text("free text")
-	}
-	ch.Why = fmt.Sprintf("%d different names", levels)
-	return ch
-}
-
-func chooseNumber(c *table.Column, ch Choice) Choice {
-	n, whole, rising := 0, true, true
-	last := math.Inf(-1)
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, v := range c.Floats {
-		if math.IsNaN(v) {
-			rising = false
-			continue
-		}
-		n++
-		whole = whole && v == math.Trunc(v)
-		rising = rising && v == last+1 || n == 1
-		last = v
-		lo, hi = min(lo, v), max(hi, v)
-	}
-	switch {
-	case n > 20 && whole && rising:
-		ch.Use, ch.Why = false, "counts the rows: 1 more in each"
-	case n > 20 && whole && idName.MatchString(c.Name) && uniqueNumbers(c, n):
-		ch.Use, ch.Why = false, "an identifier: whole numbers, none twice"
-	case lo == hi:
-		ch.Why = fmt.Sprintf("numbers; always %v here, kept in case it comes alive", lo)
-	case whole:
-		ch.Why = fmt.Sprintf("whole numbers from %v to %v", lo, hi)
-	default:
-		ch.Why = fmt.Sprintf("numbers from %.4g to %.4g", lo, hi)
-	}
-	return ch
-}
-
-func uniqueNumbers(c *table.Column, n int) bool {
-	seen := make(map[float64]struct{}, n)
-	for _, v := range c.Floats {
-		if !math.IsNaN(v) {
-			seen[v] = struct{}{}
-		}
-	}
-	return len(seen) == n
-}
-
 // time settles which column orders the rows: the one named, or the only
 // column of times.
-func (inf *Inferred) time(t *table.Table, o InferOptions) error {
+func (inf *Inferred) time(columns []summary, o InferOptions) error {
 	if o.Time != "" {
-		if c := t.Column(o.Time); c.Type != table.Time {
-			return fmt.Errorf("time column %q holds %ss (such as %q), expected dates or times", o.Time, c.Type, example(c))
+		for _, s := range columns {
+			if s.name == o.Time && s.typ != table.Time {
+				return fmt.Errorf("time column %q holds %ss (such as %q), expected dates or times", o.Time, s.typ, s.example)
+			}
 		}
 		inf.Time = o.Time
 		return nil
 	}
 	var found []string
-	for _, c := range t.Columns() {
-		if c.Type == table.Time && !slices.Contains(o.Drop, c.Name) && !allMissing(c) {
-			found = append(found, c.Name)
+	for _, s := range columns {
+		if s.typ == table.Time && !slices.Contains(o.Drop, s.name) && s.n > 0 {
+			found = append(found, s.name)
 		}
 	}
 	switch len(found) {

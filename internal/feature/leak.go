@@ -10,28 +10,30 @@ import (
 	"github.com/healml/healml/internal/table"
 )
 
-// leakRows bounds the rows that the search for leaks looks at.
+// leakRows is the least number of rows, and half the greatest, that the search
+// for leaks looks at in a table of more.
 const leakRows = 5000
 
 // leaks leaves out columns that give the target away: one that is the target
 // in other units, or two that sum to it in every row. Such columns are known
 // only after the fact, so a model that reads them is worthless in production.
 // They stay when named in keep; the warning is given all the same.
-func (inf *Inferred) leaks(t *table.Table, keep []string) {
-	target := t.Column(inf.Target)
-	if target.Type == table.String || target.Type == table.Time {
+func (inf *Inferred) leaks(columns []summary, keep []string) {
+	target := &columns[slices.IndexFunc(columns, func(s summary) bool { return s.name == inf.Target })]
+	if target.typ == table.String || target.typ == table.Time {
 		return
 	}
-	y, rows := sampleFinite(target)
+	y, rows := finite(target.sampled)
 	if len(y) < 20 {
 		return
 	}
 	var names []string
 	var cols [][]float64
 	for _, ch := range inf.Choices {
-		if c := t.Column(ch.Name); ch.Use && ch.Kind == schema.Numeric {
+		s := columns[slices.IndexFunc(columns, func(s summary) bool { return s.name == ch.Name })]
+		if ch.Use && ch.Kind == schema.Numeric {
 			names = append(names, ch.Name)
-			cols = append(cols, pick(c.Floats, rows))
+			cols = append(cols, pick(s.sampled, rows))
 		}
 	}
 	for i := range cols {
@@ -61,10 +63,10 @@ func (inf *Inferred) leak(keep []string, what string, names ...string) {
 	}
 }
 
-func sampleFinite(c *table.Column) (y []float64, rows []int) {
-	step := max(1, len(c.Floats)/leakRows)
-	for i := 0; i < len(c.Floats); i += step {
-		if v := c.Floats[i]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+// finite are the finite values and their places.
+func finite(values []float64) (y []float64, rows []int) {
+	for i, v := range values {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
 			y = append(y, v)
 			rows = append(rows, i)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -21,47 +22,102 @@ const (
 // own reader it checks every length before it is believed, and tells a stream
 // that ended from one that was cut short.
 type messages struct {
-	rest  []byte
-	exact bool // rest ends with the stream, which needs no end marker
+	content
+	pos, end int64  // what is left to read
+	exact    bool   // the stream ends at end and needs no end marker
+	body     []byte // of the last batch, whose memory the next one takes
 	// Columns and dictionaries of views say in each batch how many buffers
 	// they have: the number of such columns, and whether (1) or not (0) there
 	// are such dictionaries.
 	views, dictionaryViews int
 }
 
-// newMessages finds the messages in b: a file's lie between its first magic
-// bytes and its footer.
-func newMessages(b []byte) (*messages, error) {
-	if !bytes.HasPrefix(b, []byte(arrowMagic)) {
-		return &messages{rest: b}, nil
+// newMessages finds the messages in a file or stream: a file's lie between its
+// first magic bytes and its footer.
+func newMessages(c content) (*messages, error) {
+	magic, err := c.span(0, min(c.size, int64(len(arrowMagic))), nil)
+	if err != nil {
+		return nil, err
+	}
+	if string(magic) != arrowMagic {
+		return &messages{content: c, end: c.size}, nil
 	}
 	const head, tail = 8, 4 + len(arrowMagic)
-	if len(b) < head+tail || !bytes.HasSuffix(b, []byte(arrowMagic)) {
-		return nil, errors.New("it does not end as an Arrow file does; it may be cut short")
+	cut := errors.New("it does not end as an Arrow file does; it may be cut short")
+	if c.size < int64(head+tail) {
+		return nil, cut
 	}
-	end := int64(len(b)-tail) - int64(binary.LittleEndian.Uint32(b[len(b)-tail:]))
+	b, err := c.span(c.size-int64(tail), int64(tail), nil)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasSuffix(b, []byte(arrowMagic)) {
+		return nil, cut
+	}
+	end := c.size - int64(tail) - int64(binary.LittleEndian.Uint32(b))
 	if end < head {
 		return nil, errors.New("its footer is longer than the file")
 	}
-	return &messages{rest: b[head:end], exact: true}, nil
+	return &messages{content: c, pos: head, end: end, exact: true}, nil
 }
 
 func (m *messages) Retain()  {}
 func (m *messages) Release() {}
 
-// take cuts n bytes off the rest.
-func (m *messages) take(n int64) ([]byte, error) {
-	if n < 0 || n > int64(len(m.rest)) {
+// take reads the next n bytes, to buf's memory if that is large enough.
+func (m *messages) take(n int64, buf []byte) ([]byte, error) {
+	if n < 0 || n > m.end-m.pos {
 		return nil, fmt.Errorf("a message of %d bytes runs over the end; it may be cut short", n)
 	}
-	b := m.rest[:n:n]
-	m.rest = m.rest[n:]
-	return b, nil
+	b, err := m.span(m.pos, n, buf)
+	m.pos += n
+	return b, err
 }
 
-// Message returns the next message, io.EOF after the last.
+// skip moves over n bytes.
+func (m *messages) skip(n int64) error {
+	if n < 0 || n > m.end-m.pos {
+		return fmt.Errorf("a message of %d bytes runs over the end; it may be cut short", n)
+	}
+	m.pos += n
+	return nil
+}
+
+// Message returns the next message, io.EOF after the last. Unless the file is
+// in memory, the body of a batch is valid until the next batch.
 func (m *messages) Message() (*ipc.Message, error) {
-	if len(m.rest) == 0 && m.exact {
+	meta, err := m.next()
+	if err != nil {
+		return nil, err
+	}
+	n := bodyLen(meta)
+	var body []byte
+	if kindOf(meta) != kindBatch || m.whole != nil {
+		body, err = m.take(n, nil)
+	} else {
+		m.body, err = m.take(n, m.body)
+		body = m.body
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ipc.NewMessage(memory.NewBufferBytes(meta), memory.NewBufferBytes(body)), nil
+}
+
+func bodyLen(meta []byte) int64 {
+	return ipc.NewMessage(memory.NewBufferBytes(meta), memory.NewBufferBytes(nil)).BodyLen()
+}
+
+// kindOf is the kind of a message that was checked.
+func kindOf(meta []byte) byte {
+	message := flatbuffers.Table{Bytes: meta, Pos: flatbuffers.GetUOffsetT(meta)}
+	return message.GetByteSlot(messageKind, 0)
+}
+
+// next returns the checked metadata of the next message, io.EOF after the
+// last. Its body comes next.
+func (m *messages) next() ([]byte, error) {
+	if m.pos == m.end && m.exact {
 		return nil, io.EOF
 	}
 	size, err := m.size()
@@ -69,35 +125,52 @@ func (m *messages) Message() (*ipc.Message, error) {
 		return nil, err
 	}
 	if size == 0 {
-		if len(m.rest) > 0 && !m.exact {
-			return nil, fmt.Errorf("%d bytes follow the end of the stream", len(m.rest))
+		if rest := m.end - m.pos; rest > 0 && !m.exact {
+			return nil, fmt.Errorf("%d bytes follow the end of the stream", rest)
 		}
 		return nil, io.EOF
 	}
-	meta, err := m.take(size)
+	meta, err := m.take(size, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.check(meta); err != nil {
-		return nil, err
+	return meta, m.check(meta)
+}
+
+// countRows is the number of rows of all batches, by the metadata alone.
+func (m *messages) countRows() (rows int64, err error) {
+	for {
+		meta, err := m.next()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if kindOf(meta) == kindBatch {
+			message := flatbuffers.Table{Bytes: meta, Pos: flatbuffers.GetUOffsetT(meta)}
+			header, _ := child(message, messageHeader)
+			n := header.GetInt64Slot(batchLength, 0)
+			if n < 0 || n > math.MaxInt64-rows {
+				return 0, errMessage
+			}
+			rows += n
+		}
+		if err := m.skip(bodyLen(meta)); err != nil {
+			return 0, err
+		}
 	}
-	none := memory.NewBufferBytes(nil)
-	body, err := m.take(ipc.NewMessage(memory.NewBufferBytes(meta), none).BodyLen())
-	if err != nil {
-		return nil, err
-	}
-	return ipc.NewMessage(memory.NewBufferBytes(meta), memory.NewBufferBytes(body)), nil
 }
 
 // size reads the length of the next message's metadata; 0 marks the end.
 func (m *messages) size() (int64, error) {
-	b, err := m.take(4)
+	b, err := m.take(4, nil)
 	if err != nil {
 		return 0, errors.New("the end marker is missing; it may be cut short")
 	}
 	size := binary.LittleEndian.Uint32(b)
 	if size == continuation { // absent before version 0.15
-		if b, err = m.take(4); err != nil {
+		if b, err = m.take(4, nil); err != nil {
 			return 0, err
 		}
 		size = binary.LittleEndian.Uint32(b)
@@ -125,6 +198,7 @@ const (
 	kindTextView    = 24
 
 	dictionaryData = 6
+	batchLength    = 4
 	batchVariadic  = 12
 )
 

@@ -13,40 +13,56 @@ import (
 // the limits of finding damage: the bytes of values have no checksum.
 func DecodeArrow(name string, b []byte, o ReadOptions) (*Table, error) {
 	return guard(name, func() (*Table, error) {
-		m, err := newMessages(b)
+		r, err := openArrow(name, inMemory(b))
 		if err != nil {
-			return nil, damaged(name, err)
-		}
-		r, err := ipc.NewReaderFromMessageReader(m, ipc.WithAllocator(allocator(len(b))))
-		if err != nil {
-			return nil, damaged(name, err)
+			return nil, err
 		}
 		return readArrow(name, r, o)
 	})
 }
 
-func readArrow(name string, r *ipc.Reader, o ReadOptions) (*Table, error) {
-	fields := r.Schema().Fields()
+// openArrow reads the schema.
+func openArrow(name string, c content) (*ipc.Reader, error) {
+	m, err := newMessages(c)
+	if err != nil {
+		return nil, damaged(name, err)
+	}
+	r, err := ipc.NewReaderFromMessageReader(m, ipc.WithAllocator(allocator(int(c.size))))
+	if err != nil {
+		return nil, damaged(name, err)
+	}
+	return r, nil
+}
+
+// keptFields are the numbers and names of the fields that o keeps.
+func keptFields(name string, fields []arrow.Field, o ReadOptions) (kept []int, keptNames []string, err error) {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.Name
 	}
 	keep, err := o.keep(name, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var kept []int
-	var keptNames []string
 	for i, f := range fields {
 		if !keep[i] {
 			continue
 		}
 		if !readable(f.Type) {
-			return nil, &Error{File: name, Column: f.Name,
+			return nil, nil, &Error{File: name, Column: f.Name,
 				Want: fmt.Sprintf("is of type %s, which is not supported; cast it to float64, utf8 or timestamp, or leave the column out", f.Type)}
 		}
 		kept = append(kept, i)
 		keptNames = append(keptNames, f.Name)
+	}
+	return kept, keptNames, nil
+}
+
+func readArrow(name string, r *ipc.Reader, o ReadOptions) (*Table, error) {
+	fields := r.Schema().Fields()
+	kept, keptNames, err := keptFields(name, fields, o)
+	if err != nil {
+		return nil, err
 	}
 	records, rows, err := readRecords(r)
 	if err != nil {

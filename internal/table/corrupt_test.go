@@ -177,7 +177,7 @@ func TestRowsAreCounted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chunk, err := chunkBytes(b, m)
+		chunk, err := (&parquetFile{content: content{size: int64(len(b)), whole: b}}).chunk(m, &scratch{})
 		if err != nil {
 			t.Fatal(err)
 		}

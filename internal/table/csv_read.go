@@ -36,9 +36,7 @@ func decodeCSV(name string, data []byte, o ReadOptions) (*Table, error) {
 	if err := checkText(name, data); err != nil {
 		return nil, err
 	}
-	if n := len(data); n > 0 && data[n-1] != '\n' && data[n-1] != '\r' {
-		data = append(data, '\n')
-	}
+	data = endLine(data)
 	f := &csvFile{name: name, data: data, delim: findDelimiter(data)}
 	if err := f.readHeader(); err != nil {
 		return nil, err
@@ -159,6 +157,14 @@ func checkText(name string, data []byte) error {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return &Error{File: name, Line: 1, Want: "is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"}
 	}
+	if err := checkBytes(name, data); err != nil {
+		return err
+	}
+	return nil
+}
+
+// checkBytes is checkText for data from amid a file.
+func checkBytes(name string, data []byte) *Error {
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return &Error{File: name, Line: lineAt(data, i), Want: "has a NUL byte; it is no text file, or is damaged"}
 	}

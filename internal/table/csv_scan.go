@@ -100,14 +100,22 @@ func (s *scanner) next() bool {
 // rows reads all rows of the piece into cols.
 func (s *scanner) rows(cols []builder) error {
 	for s.skipBlank() {
-		start := s.pos
-		for i := range cols {
-			if err := s.value(&cols[i], i); err != nil {
-				return err
-			}
-			if s.next() != (i < len(cols)-1) {
-				return s.ragged(start, i+1, len(cols))
-			}
+		if err := s.row(cols); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row reads the row at pos into cols.
+func (s *scanner) row(cols []builder) error {
+	start := s.pos
+	for i := range cols {
+		if err := s.value(&cols[i], i); err != nil {
+			return err
+		}
+		if s.next() != (i < len(cols)-1) {
+			return s.ragged(start, i+1, len(cols))
 		}
 	}
 	return nil

@@ -35,16 +35,20 @@ func checkFooter(b []byte) error {
 	return nil
 }
 
-// chunkBytes is the part of a Parquet file that holds a column chunk.
-func chunkBytes(b []byte, m *metadata.ColumnChunkMetaData) ([]byte, error) {
+// chunk is the part of the file that holds a column chunk.
+func (f *parquetFile) chunk(m *metadata.ColumnChunkMetaData, s *scratch) ([]byte, error) {
 	start, size := m.DataPageOffset(), m.TotalCompressedSize()
 	if m.HasDictionaryPage() && m.DictionaryPageOffset() > 0 {
 		start = min(start, m.DictionaryPageOffset())
 	}
-	if start < 0 || size < 0 || start > int64(len(b)) || size > int64(len(b))-start {
+	if start < 0 || size < 0 || start > f.size || size > f.size-start {
 		return nil, errors.New("a column lies outside of the file")
 	}
-	return b[start : start+size], nil
+	b, err := f.span(start, size, s.chunk)
+	if f.whole == nil {
+		s.chunk = b
+	}
+	return b, err
 }
 
 // pageHeader is what Parquet's PageHeader says of sizes.

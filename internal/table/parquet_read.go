@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/schema"
@@ -20,45 +22,74 @@ import (
 // read as other values. Everything else is an *Error.
 func DecodeParquet(name string, b []byte, o ReadOptions) (*Table, error) {
 	return guard(name, func() (*Table, error) {
-		if err := checkParquet(name, b); err != nil {
+		f, err := openParquet(name, content{at: bytes.NewReader(b), size: int64(len(b)), whole: b})
+		if err != nil {
 			return nil, err
 		}
-		r, err := file.NewParquetReader(bytes.NewReader(b))
-		if err != nil {
-			return nil, damaged(name, err)
-		}
-		return readParquet(&parquetFile{name: name, data: b, r: r}, o)
+		return readParquet(f, o)
 	})
 }
 
+// openParquet checks the ends of the file and reads its metadata.
+func openParquet(name string, c content) (*parquetFile, error) {
+	if err := checkParquet(name, c); err != nil {
+		return nil, err
+	}
+	r, err := file.NewParquetReader(io.NewSectionReader(c.at, 0, c.size))
+	if err != nil {
+		return nil, damaged(name, err)
+	}
+	return &parquetFile{name: name, content: c, r: r}, nil
+}
+
 // checkParquet looks at the ends of the file.
-func checkParquet(name string, b []byte) error {
+func checkParquet(name string, c content) error {
 	const tail = 8 // the footer's length and the magic bytes
-	if len(b) < 4+tail || !bytes.HasPrefix(b, []byte("PAR1")) {
+	if c.size < 4+tail {
 		return damaged(name, "it does not start as a Parquet file does")
 	}
-	switch string(b[len(b)-4:]) {
+	head, err := c.span(0, 4, nil)
+	if err != nil {
+		return damaged(name, err)
+	}
+	if !bytes.HasPrefix(head, []byte("PAR1")) {
+		return damaged(name, "it does not start as a Parquet file does")
+	}
+	end, err := c.span(c.size-tail, tail, nil)
+	if err != nil {
+		return damaged(name, err)
+	}
+	switch string(end[4:]) {
 	case "PAR1":
 	case "PARE":
 		return &Error{File: name, Want: "is an encrypted Parquet file, which is not supported; write it without encryption"}
 	default:
 		return damaged(name, "it does not end as a Parquet file does; it may be cut short")
 	}
-	size := int64(binary.LittleEndian.Uint32(b[len(b)-tail:]))
-	if size > int64(len(b)-4-tail) {
+	size := int64(binary.LittleEndian.Uint32(end))
+	if size > c.size-4-tail {
 		return damaged(name, "its footer is longer than the file")
 	}
-	footer := b[int64(len(b)-tail)-size : len(b)-tail]
-	if err := checkFooter(footer); err != nil {
+	footer, err := c.span(c.size-tail-size, size, nil)
+	if err == nil {
+		err = checkFooter(footer)
+	}
+	if err != nil {
 		return damaged(name, err)
 	}
 	return nil
 }
 
 type parquetFile struct {
+	content
 	name string
-	data []byte
 	r    *file.Reader
+}
+
+// scratch is memory that the reading of one column leaves to the next.
+type scratch struct {
+	chunk  []byte
+	floats []float64
 }
 
 // field is a top-level field of the schema. leaf is the index of its column,
@@ -85,30 +116,37 @@ func (f *parquetFile) fields() (fields []field, names []string) {
 	return fields, names
 }
 
-// readParquet reads the columns that o keeps.
-func readParquet(f *parquetFile, o ReadOptions) (*Table, error) {
+// kept are the fields that o keeps.
+func (f *parquetFile) kept(o ReadOptions) (kept []field, keptNames []string, err error) {
 	fields, names := f.fields()
 	keep, err := o.keep(f.name, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var kept []field
-	var keptNames []string
 	for i, fd := range fields {
 		if keep[i] {
 			kept = append(kept, fd)
 			keptNames = append(keptNames, names[i])
 		}
 	}
-	cols, err := readColumns(f.name, keptNames, func(i int) (*Column, error) { return f.column(kept[i]) })
+	return kept, keptNames, nil
+}
+
+// readParquet reads the columns that o keeps.
+func readParquet(f *parquetFile, o ReadOptions) (*Table, error) {
+	kept, names, err := f.kept(o)
+	if err != nil {
+		return nil, err
+	}
+	cols, err := readColumns(f.name, names, func(i int) (*Column, error) { return f.column(kept[i], &scratch{}) })
 	if err != nil {
 		return nil, err
 	}
 	return assemble(f.name, cols, f.r.NumRows(), o)
 }
 
-// column reads one column through all row groups.
-func (f *parquetFile) column(fd field) (*Column, error) {
+// column reads one column through all row groups. It takes what s holds.
+func (f *parquetFile) column(fd field, s *scratch) (*Column, error) {
 	unsupported := func(what, todo string) error {
 		return &Error{File: f.name, Column: fd.node.Name(), Want: "is of type " + what + ", which is not supported; " + todo + ", or leave the column out"}
 	}
@@ -122,8 +160,13 @@ func (f *parquetFile) column(fd field) (*Column, error) {
 		if d == nil {
 			return nil, unsupported(typeName(descr), "cast it to double, string or timestamp")
 		}
-		b.reserve(int(min(f.r.NumRows(), 1<<20)))
-		err := f.decode(fd.leaf, descr, d)
+		rows := int(min(f.r.NumRows(), max(1<<20, f.size))) // a damaged file may say any number
+		if cap(s.floats) >= rows && (b.typ == Float || b.typ == Bool) {
+			b.floats = s.floats[:0]
+		} else {
+			b.reserve(rows)
+		}
+		err := f.decode(fd.leaf, descr, d, s)
 		if errors.Is(err, errWide) {
 			*b = builder{name: b.name, wide: true}
 			continue
@@ -147,7 +190,7 @@ func typeName(descr *schema.Column) string {
 }
 
 // decode runs all row groups of a column through d.
-func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder) error {
+func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder, s *scratch) error {
 	meta := f.r.MetaData()
 	for g := range f.r.NumRowGroups() {
 		m, err := meta.RowGroup(g).ColumnChunk(leaf)
@@ -158,19 +201,20 @@ func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder) error {
 			return errors.New("the column is encrypted, which is not supported")
 		}
 		rows := meta.RowGroup(g).NumRows()
-		chunk, err := chunkBytes(f.data, m)
+		chunk, err := f.chunk(m, s)
 		if err != nil {
 			return err
 		}
 		if err := checkPages(chunk, rows, m.Compression()); err != nil {
 			return err
 		}
-		pages, err := f.r.RowGroup(g).GetColumnPageReader(leaf)
+		// Arrow sees the very bytes that were checked, even if the file changes.
+		pages, err := file.NewPageReader(&unread{chunk}, m.NumValues(), m.Compression(), memory.NewGoAllocator(), nil)
 		if err != nil {
 			return err
 		}
 		checked := &checkedPages{PageReader: pages, descr: descr}
-		if err := d(file.NewColumnReader(descr, checked, allocator(len(f.data)), f.r.BufferPool()), rows); err != nil {
+		if err := d(file.NewColumnReader(descr, checked, allocator(int(f.size)), f.r.BufferPool()), rows); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow/float16"
 	"github.com/apache/arrow/go/v15/parquet"
@@ -56,9 +57,9 @@ func decoderOf(b *builder, descr *schema.Column) decoder {
 	case parquet.Types.Int96:
 		return decodeEach(b, Time, func(v parquet.Int96) error { return b.addInt96(v) })
 	case parquet.Types.Float:
-		return decodeEach(b, Float, func(v float32) error { b.floats = append(b.floats, float64(v)); return nil })
+		return decodeNumbers[float32](b)
 	case parquet.Types.Double:
-		return decodeEach(b, Float, func(v float64) error { b.floats = append(b.floats, v); return nil })
+		return decodeNumbers[float64](b)
 	case parquet.Types.ByteArray:
 		return decodeEach(b, String, func(v parquet.ByteArray) error { return b.addText(v) })
 	}
@@ -84,7 +85,7 @@ func integers(b *builder, descr *schema.Column, signed bool) decoder {
 	}
 	switch {
 	case descr.PhysicalType() == parquet.Types.Int32 && signed:
-		return decodeEach(b, Float, func(v int32) error { b.floats = append(b.floats, float64(v)); return nil })
+		return decodeNumbers[int32](b)
 	case descr.PhysicalType() == parquet.Types.Int32:
 		return decodeEach(b, Float, func(v int32) error { b.floats = append(b.floats, float64(uint32(v))); return nil })
 	case signed:
@@ -122,6 +123,33 @@ type valueReader[T any] interface {
 // decodeEach returns a decoder to type t that calls add for every value that
 // is not missing, in order.
 func decodeEach[T any](b *builder, t Type, add func(T) error) decoder {
+	return decodeBatches(b, t, add, func(values []T) error {
+		for _, v := range values {
+			if err := add(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// decodeNumbers returns a decoder of numbers that fit a float64.
+func decodeNumbers[T int32 | float32 | float64](b *builder) decoder {
+	add := func(v T) error { b.floats = append(b.floats, float64(v)); return nil }
+	return decodeBatches(b, Float, add, func(values []T) error {
+		n := len(b.floats)
+		b.floats = slices.Grow(b.floats, len(values))[:n+len(values)]
+		dst := b.floats[n:]
+		for i, v := range values {
+			dst[i] = float64(v)
+		}
+		return nil
+	})
+}
+
+// decodeBatches returns a decoder that calls addAll for batches in which no
+// value is missing, and add for the values of others.
+func decodeBatches[T any](b *builder, t Type, add func(T) error, addAll func([]T) error) decoder {
 	b.typ = t
 	const batch = 4096
 	var values [batch]T
@@ -144,10 +172,8 @@ func decodeEach[T any](b *builder, t Type, add func(T) error) decoder {
 			}
 			left -= n
 			if int64(read) == n {
-				for _, v := range values[:n] {
-					if err := add(v); err != nil {
-						return err
-					}
+				if err := addAll(values[:n]); err != nil {
+					return err
 				}
 				continue
 			}

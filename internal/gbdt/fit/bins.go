@@ -43,7 +43,11 @@ func (s *sample) total() int { return len(s.values) + s.zeros + s.nans }
 // newSample sorts out the values at rows, or all when rows is nil. With
 // useMissing false NaN is zero. Numbers within ±ZeroThreshold are zero.
 func newSample(values []float64, rows []int, useMissing bool) sample {
-	s := sample{values: make([]float64, 0, len(values))}
+	n := len(values)
+	if rows != nil {
+		n = len(rows)
+	}
+	s := sample{values: make([]float64, 0, n)}
 	add := func(x float64) {
 		switch {
 		case math.IsNaN(x) && useMissing:
@@ -74,8 +78,19 @@ type tally struct {
 	counts []int
 }
 
+// newTally has room for sorted values and zero.
+func newTally(values []float64) tally {
+	n := 2
+	for i := range len(values) - 1 {
+		if values[i] != values[i+1] {
+			n++
+		}
+	}
+	return tally{make([]float64, 0, n), make([]int, 0, n)}
+}
+
 func (s *sample) tally() tally {
-	var t tally
+	t := newTally(s.values)
 	put := func(x float64, n int) {
 		t.values = append(t.values, x)
 		t.counts = append(t.counts, n)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/healml/healml/internal/gbdt"
 )
 
 // Data is a table to train on or to validate with, column by column.
@@ -55,19 +53,26 @@ type feature struct {
 	*mapper
 	index  int      // in the table
 	narrow []uint8  // its bin in every row, when there are up to 256
-	wide   []uint16 // its bin in every row otherwise
+	wide   []uint16 // its bin in every row otherwise; both nil: only in words
 	group  int32    // holds its bins
 	word   int      // of a row, where the bin is
 	shift  uint8    // in the word
 	at     int      // its bin 0 in a histogram
 }
 
-// bin is the feature's bin in a row.
-func (f *feature) bin(row int32) int {
-	if f.narrow != nil {
+// bin is a feature's bin in a row.
+func (d *Dataset) bin(f *feature, row int32) int {
+	switch {
+	case f.narrow != nil:
 		return int(f.narrow[row])
+	case f.wide != nil:
+		return int(f.wide[row])
 	}
-	return int(f.wide[row])
+	bin := d.words[int(row)*d.stride+f.word] >> f.shift
+	if f.bins > narrowBins {
+		return int(uint16(bin))
+	}
+	return int(uint8(bin))
 }
 
 // group is up to sixteen neighbouring features whose bins lie in one or two of
@@ -99,27 +104,24 @@ func NewDataset(data *Data, p Params) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.binning, d.threads = p.binning(), p.NumThreads
-	var picked []int
-	sampled := d.rows
-	if d.rows > p.BinConstructSampleCt {
-		r := newRandom(d.binning.seed)
-		picked = r.sample(nil, d.rows, p.BinConstructSampleCt)
-		sampled = len(picked)
+	b, err := NewBuilder(d.rows, len(data.Features), p)
+	if err != nil {
+		return nil, err
 	}
-	filter := int(float64(p.MinDataInLeaf*sampled) / float64(d.rows))
+	d.binning, d.threads = b.binning, b.threads
 	d.mappers = make([]*mapper, len(data.Features))
 	c := newCrew(p.NumThreads)
 	defer c.close()
 	c.run(len(d.mappers), func(_, f int) {
-		s := newSample(data.Features[f], picked, p.UseMissing)
-		d.mappers[f] = newMapper(s, data.categorical(f), &d.binning, filter)
+		b.sample(f, data.categorical(f), newSample(data.Features[f], b.picked, p.UseMissing))
+		d.mappers[f] = b.columns[f].mapper
 	})
 	if err := checkMappers(d.mappers, d.names); err != nil {
 		return nil, err
 	}
+	binColumns(data, b.columns, d.rows, c)
 	d.layOut()
-	d.fill(data, c)
+	d.take(b.columns, c)
 	return d, nil
 }
 
@@ -141,7 +143,9 @@ func (d *Dataset) Align(data *Data) (*Dataset, error) {
 	out.threads, out.groups, out.stride, out.features = d.threads, d.groups, d.stride, slices.Clone(d.features)
 	c := newCrew(d.threads)
 	defer c.close()
-	out.fill(data, c)
+	columns := columnsOf(out.mappers, out.rows)
+	binColumns(data, columns, out.rows, c)
+	out.take(columns, c)
 	return out, nil
 }
 
@@ -150,15 +154,9 @@ func (d *Dataset) NumRows() int { return d.rows }
 
 // newDataset checks the table and takes over all but its features.
 func newDataset(data *Data) (*Dataset, error) {
-	if len(data.Features) == 0 {
-		return nil, fmt.Errorf("dataset: no features")
-	}
 	d := &Dataset{rows: len(data.Label), label: data.Label, weight: data.Weight, init: data.Init}
-	if d.rows == 0 {
-		return nil, fmt.Errorf("dataset: no rows")
-	}
-	if d.rows > math.MaxInt32 {
-		return nil, fmt.Errorf("dataset: %d rows, expected at most 2³¹−1", d.rows)
+	if err := checkSize(d.rows, len(data.Features)); err != nil {
+		return nil, err
 	}
 	for f, col := range data.Features {
 		if len(col) != d.rows {
@@ -179,13 +177,7 @@ func newDataset(data *Data) (*Dataset, error) {
 			return nil, fmt.Errorf("dataset: %d initial scores of output %d for %d rows", len(init), k, d.rows)
 		}
 	}
-	names := data.Names
-	if names == nil {
-		for f := range data.Features {
-			names = append(names, fmt.Sprintf("Column_%d", f))
-		}
-	}
-	d.names = gbdt.FeatureNames(names)
+	d.names = featureNames(data.Names, len(data.Features))
 	return d, nil
 }
 
@@ -261,47 +253,6 @@ func (d *Dataset) addGroups(first int, wide bool) {
 		d.histUsed += grp.size
 		d.stride += ((grp.hi-grp.lo)*bits + 63) / 64
 		d.groups = append(d.groups, grp)
-	}
-}
-
-// fill computes the bins of all rows.
-func (d *Dataset) fill(data *Data, c *crew) {
-	d.words = reserve[uint64](d.rows * d.stride)
-	for i := range d.features {
-		f := &d.features[i]
-		f.narrow, f.wide = nil, nil
-		if d.groups[f.group].wide {
-			f.wide = reserve[uint16](d.rows)
-		} else {
-			f.narrow = reserve[uint8](d.rows)
-		}
-	}
-	const block = 4096
-	c.run((d.rows+block-1)/block, func(_, job int) {
-		lo := job * block
-		hi := min(lo+block, d.rows)
-		for i := range d.features {
-			f := &d.features[i]
-			d.fillBlock(f, data.Features[f.index][lo:hi], lo)
-		}
-	})
-}
-
-// fillBlock sets the bins of the rows from lo on, whose values are given.
-func (d *Dataset) fillBlock(f *feature, values []float64, lo int) {
-	words := d.words[lo*d.stride+f.word:]
-	if f.wide != nil {
-		for i, x := range values {
-			b := f.mapper.bin(x)
-			f.wide[lo+i] = uint16(b)
-			words[i*d.stride] |= uint64(b) << f.shift
-		}
-		return
-	}
-	for i, x := range values {
-		b := f.mapper.bin(x)
-		f.narrow[lo+i] = uint8(b)
-		words[i*d.stride] |= uint64(b) << f.shift
 	}
 }
 

@@ -97,7 +97,7 @@ func checkBins(t *testing.T, ds *Dataset, d *Data) {
 			continue
 		}
 		for row, x := range d.Features[f.index] {
-			b := f.bin(int32(row))
+			b := ds.bin(f, int32(row))
 			if math.IsNaN(x) {
 				if f.missing {
 					if b != f.bins-1 {

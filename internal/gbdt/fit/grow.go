@@ -585,7 +585,7 @@ func (g *grower) cutBlock(_, b int) {
 		}
 	} else {
 		for i, r := range rows {
-			x := g.table[g.by.wide[r]]
+			x := g.table[g.data.bin(g.by, r)]
 			side[i] = x
 			n += int(x)
 		}
@@ -625,7 +625,7 @@ func (t *grown) leaf(d *Dataset, row int32) int32 {
 	at := int32(0)
 	for at >= 0 {
 		n := &t.nodes[at]
-		if t.tables[int(n.table)+d.features[n.feature].bin(row)] != 0 {
+		if t.tables[int(n.table)+d.bin(&d.features[n.feature], row)] != 0 {
 			at = n.left
 		} else {
 			at = n.right

@@ -171,7 +171,7 @@ func TestWideFeatures(t *testing.T) {
 			wide++
 		}
 		for row := range int32(9000) {
-			if got, want := f.bin(row), f.mapper.bin(d.Features[f.index][row]); got != want {
+			if got, want := ds.bin(f, row), f.mapper.bin(d.Features[f.index][row]); got != want {
 				t.Fatalf("feature %d, row %d: bin %d, expected %d", f.index, row, got, want)
 			}
 		}
@@ -387,7 +387,7 @@ func TestPartition(t *testing.T) {
 		left := g.partition(l, f, table)
 		var want, right []int32
 		for _, r := range before[700 : 700+n] {
-			if table[f.bin(r)] != 0 {
+			if table[ds.bin(f, r)] != 0 {
 				want = append(want, r)
 			} else {
 				right = append(right, r)

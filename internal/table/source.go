@@ -1,0 +1,196 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+)
+
+// ErrRetyped says that a value met by [Source.Scan] does not fit the type that
+// its column seemed to have. The Source has widened the type; scan again, and
+// forget what the scan passed.
+var ErrRetyped = errors.New("a column is of another type than its first values")
+
+// Part is a run of values of one column of a Source.
+type Part struct {
+	Index int // of the column in Names
+	// Row is the number of the first value's row or, in a scan of rows that
+	// were picked, its place among them.
+	Row int
+	// Column holds the values until visit returns. Dict grows from part to
+	// part of a column; a code means the same in all.
+	*Column
+}
+
+// Source is a data file that is read part by part, so that it never stands in
+// memory as a whole: a Parquet file column by column, CSV and Arrow IPC in
+// runs of some thousand rows. Gzipped files are unpacked in memory first. The
+// values and the errors are those of [Read]. A file must not change while it
+// is read.
+type Source struct {
+	name string
+	file *os.File
+	rows int
+	cols []string
+	scan scanFunc
+	// columnar says that every part is a whole column.
+	columnar bool
+}
+
+// scanFunc is Scan of one format; picked is nil for all rows.
+type scanFunc func(picked []int, visit func(Part) error) error
+
+// Open prepares to read a file as o says. CSV files are run through once to
+// count their rows.
+func Open(path string, o ReadOptions) (*Source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read table: %w", err)
+	}
+	s := &Source{name: path, file: f}
+	if err := s.open(o); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Source) open(o ReadOptions) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("read table: %w", err)
+	}
+	c := content{at: s.file, size: info.Size()}
+	if !info.Mode().IsRegular() { // a pipe, say
+		b, err := os.ReadFile(s.name)
+		if err != nil {
+			return fmt.Errorf("read table: %w", err)
+		}
+		c = inMemory(b)
+	}
+	head, err := c.span(0, min(c.size, 8), nil)
+	if err != nil {
+		return fmt.Errorf("read table: %w", err)
+	}
+	if detect(head) == formatGzip {
+		packed, err := c.span(0, c.size, nil)
+		if err != nil {
+			return fmt.Errorf("read table: %w", err)
+		}
+		b, err := gunzip(packed)
+		if err != nil {
+			return &Error{File: s.name, Want: "is a damaged gzip file: " + err.Error()}
+		}
+		c, head = inMemory(b), b
+	}
+	switch detect(head) {
+	case formatParquet:
+		err = s.openParquet(c, o)
+	case formatArrow:
+		err = s.openArrow(c, o)
+	case formatGzip:
+		err = &Error{File: s.name, Want: "is gzipped twice; unpack it once"}
+	default:
+		err = s.openCSV(c, o)
+	}
+	return err
+}
+
+func inMemory(b []byte) content {
+	return content{at: bytes.NewReader(b), size: int64(len(b)), whole: b}
+}
+
+// Close closes the file.
+func (s *Source) Close() error { return s.file.Close() }
+
+// NumRows is the number of rows.
+func (s *Source) NumRows() int { return s.rows }
+
+// Names are the columns' names in order.
+func (s *Source) Names() []string { return slices.Clone(s.cols) }
+
+// Columnar reports whether Scan passes whole columns, each in one part.
+func (s *Source) Columnar() bool { return s.columnar }
+
+// Scan passes all values to visit, or only those at the rows in picked, which
+// must ascend, if it is not nil. visit is called by several goroutines at
+// once, but for the parts of one column in order and never twice at a time.
+// The error is that of the first part in the file with one, or ErrRetyped.
+func (s *Source) Scan(picked []int, visit func(Part) error) error {
+	return s.scan(picked, visit)
+}
+
+// distinctNames checks that no name stands for two columns.
+func distinctNames(file string, names []string) error {
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return &Error{File: file, Column: n, Want: "the name stands for two columns; rename one of them"}
+		}
+	}
+	return nil
+}
+
+func (s *Source) openParquet(c content, o ReadOptions) error {
+	f, err := guard(s.name, func() (*parquetFile, error) { return openParquet(s.name, c) })
+	if err != nil {
+		return err
+	}
+	kept, names, err := f.kept(o)
+	if err != nil {
+		return err
+	}
+	if err := distinctNames(s.name, names); err != nil {
+		return err
+	}
+	if n := f.r.NumRows(); n < 0 {
+		return damaged(s.name, fmt.Sprintf("it says that it has %d rows", n))
+	}
+	s.rows, s.cols, s.columnar = int(f.r.NumRows()), names, true
+	s.scan = func(picked []int, visit func(Part) error) error {
+		spares := make(chan *scratch, runtime.GOMAXPROCS(0))
+		for range cap(spares) {
+			spares <- &scratch{}
+		}
+		_, err := readColumns(s.name, names, func(i int) (*Column, error) {
+			spare := <-spares
+			defer func() { spares <- spare }()
+			c, err := f.column(kept[i], spare)
+			if err != nil {
+				return nil, err
+			}
+			t, err := assemble(s.name, []*Column{c}, f.r.NumRows(), o)
+			if err != nil {
+				return nil, err
+			}
+			if cap(c.Floats) > cap(spare.floats) {
+				spare.floats = c.Floats[:0]
+			}
+			return nil, visit(picks(Part{Index: i, Column: t.cols[0]}, picked))
+		})
+		return err
+	}
+	return nil
+}
+
+// picks cuts a part down to the rows in picked that lie in it.
+func picks(p Part, picked []int) Part {
+	if picked == nil {
+		return p
+	}
+	lo, hi := between(picked, p.Row, p.Row+p.Len())
+	rows := make([]int, hi-lo)
+	for i, r := range picked[lo:hi] {
+		rows[i] = r - p.Row
+	}
+	return Part{Index: p.Index, Row: lo, Column: p.Take(rows)}
+}
+
+// between are the places in picked, which ascends, of numbers in [from, to).
+func between(picked []int, from, to int) (lo, hi int) {
+	lo, _ = slices.BinarySearch(picked, from)
+	hi, _ = slices.BinarySearch(picked, to)
+	return lo, hi
+}
