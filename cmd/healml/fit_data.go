@@ -10,7 +10,6 @@ import (
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
-	"github.com/healml/healml/internal/train"
 )
 
 // fitData bins a data file for the trainer while it is read, so that its
@@ -180,16 +179,16 @@ func (d *fitData) dataset(inf *feature.Inferred) (*fit.Dataset, error) {
 		}
 	}
 	d.target = nil
-	var features []schema.Feature
+	var names []string
 	var use []int
 	for _, ch := range inf.Choices {
 		if ch.Use && ch.Kind != schema.Time && ch.Kind != schema.Text {
-			features = append(features, schema.Feature{Name: ch.Name})
+			names = append(names, ch.Name)
 			use = append(use, slices.Index(d.names, ch.Name))
 		}
 	}
-	if len(features) == 0 {
+	if len(names) == 0 {
 		return nil, feature.ErrNoFeatures
 	}
-	return d.builder.Dataset(use, train.SafeNames(features), label, nil)
+	return d.builder.Dataset(use, names, label, nil)
 }

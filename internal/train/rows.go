@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/healml/healml/internal/feature"
@@ -205,39 +204,18 @@ func (r *Rows) Span(lo, hi int) (from, to time.Time) {
 
 // data is rows [lo, hi) as the trainer takes them, sharing memory.
 func (r *Rows) data(lo, hi int) *fit.Data {
-	d := &fit.Data{Label: r.Labels[lo:hi], Names: SafeNames(r.Template.Features)}
+	d := &fit.Data{Label: r.Labels[lo:hi]}
 	for i, f := range r.Template.Features {
+		d.Names = append(d.Names, f.Name)
 		d.Features = append(d.Features, r.batch.Features[i][lo:hi])
 		d.Categorical = append(d.Categorical, f.Op == schema.Level)
 	}
 	return d
 }
 
-// SafeNames are the features' names as a LightGBM file can carry them: no
-// white space and no sign that its text or JSON formats give a meaning to. Two
-// names that would become equal are told apart by a number.
-func SafeNames(features []schema.Feature) []string {
-	names := make([]string, len(features))
-	used := map[string]bool{}
-	for i, f := range features {
-		base := strings.Map(func(c rune) rune {
-			if c <= ' ' || strings.ContainsRune("[]{}\",:=", c) {
-				return '_'
-			}
-			return c
-		}, f.Name)
-		name := base
-		for k := 2; used[name] || name == ""; k++ {
-			name = fmt.Sprintf("%s_%d", base, k)
-		}
-		used[name] = true
-		names[i] = name
-	}
-	return names
-}
-
-// Fit trains on rows [lo, hi), from Base when there is one. With early stopping (p.EarlyStoppingRound > 0) the
-// rows [hi, valid) decide the number of trees; else valid is not read.
+// Fit trains on rows [lo, hi), from Base when there is one. With early stopping
+// (p.EarlyStoppingRound > 0) the rows [hi, valid) decide the number of trees;
+// else valid is not read.
 func (r *Rows) Fit(ctx context.Context, lo, hi, valid int, p fit.Params, progress func(iteration int, loss float64)) (*fit.Result, error) {
 	var v *fit.Data
 	if p.EarlyStoppingRound > 0 && valid > hi {

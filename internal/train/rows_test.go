@@ -6,9 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
-	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -135,31 +133,6 @@ func TestSlicePredictsAlike(t *testing.T) {
 	if s := rows.Sample(lo, 1_000_000); s.NumRows() != n-lo {
 		t.Errorf("%d rows of %d", s.NumRows(), n-lo)
 	}
-}
-
-// TestSafeNamesAreUnique: any names become names that a file can carry, no two
-// alike, and those that fit stay.
-func TestSafeNamesAreUnique(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		names := rapid.SliceOf(rapid.OneOf(rapid.SampledFrom([]string{"", "a b", "a_b", "a_b_2", "a\tb", "a_b_3"}), rapid.String())).Draw(t, "names")
-		var features []schema.Feature
-		for _, s := range names {
-			features = append(features, schema.Feature{Name: s})
-		}
-		safe := train.SafeNames(features)
-		seen := map[string]bool{}
-		for i, s := range safe {
-			if s == "" || seen[s] || strings.ContainsAny(s, " \t\r\n[]{}\",:=") {
-				t.Fatalf("%q became %q", names, safe)
-			}
-			seen[s] = true
-			if i == 0 && names[0] != "" && !strings.ContainsFunc(names[0], func(c rune) bool {
-				return c <= ' ' || c == unicode.ReplacementChar || strings.ContainsRune("[]{}\",:=", c)
-			}) && s != names[0] {
-				t.Fatalf("%q became %q although it fits", names[0], s)
-			}
-		}
-	})
 }
 
 // TestHostileNames: a model of columns with any names survives its file.

@@ -81,14 +81,6 @@ func TestPrepareNeedsRows(t *testing.T) {
 	}
 }
 
-func TestSafeNames(t *testing.T) {
-	got := train.SafeNames([]schema.Feature{{Name: "a b"}, {Name: "a_b"}, {Name: "x=[1]"}, {Name: "ok.name"}, {Name: " "}})
-	want := []string{"a_b", "a_b_2", "x__1_", "ok.name", "_"}
-	if !slices.Equal(got, want) {
-		t.Errorf("names %q, expected %q", got, want)
-	}
-}
-
 // TestRun: a model of the shop's sales beats a constant by far, is the same
 // for any number of threads, and uses no feature that follows the year while
 // there are less than two.
