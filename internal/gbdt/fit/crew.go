@@ -32,9 +32,9 @@ type sleeper struct {
 	_      [48]byte // a cache line each
 }
 
-// spins is how often a waiting goroutine looks before it sleeps: some ten
+// spins is how often a waiting goroutine looks before it sleeps: some
 // microseconds.
-const spins = 1 << 14
+const spins = 1 << 12
 
 // wait returns when ready does not return false any more.
 func (s *sleeper) wait(ready func() bool) {
