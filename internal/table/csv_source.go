@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"runtime"
 	"slices"
@@ -28,6 +29,7 @@ type csvSource struct {
 	file    csvFile // its data are void
 	plan    []readPlan
 	kept    []int // numbers in the file of the Source's columns
+	window  int64 // csvWindowSize but in tests
 	windows []csvWindow
 	slots   []csvSlot
 	broken  bool // quotes do not work out
@@ -40,7 +42,7 @@ type csvSlot struct {
 }
 
 func (s *Source) openCSV(c content, o ReadOptions) error {
-	f := &csvSource{content: c, file: csvFile{name: s.name}, slots: make([]csvSlot, runtime.GOMAXPROCS(0))}
+	f := &csvSource{content: c, window: cmp.Or(s.window, csvWindowSize), file: csvFile{name: s.name}, slots: make([]csvSlot, runtime.GOMAXPROCS(0))}
 	if err := f.index(); err != nil {
 		return err
 	}
@@ -76,9 +78,10 @@ func (f *csvSource) index() error {
 	}
 	off, line, row := int64(f.file.body), lineAt(data, f.file.body)-1, 0
 	var buf []byte
+	var bad *Error
 	for off < f.size || len(f.windows) == 0 {
 		w := csvWindow{off: off, line: line, row: row}
-		for size := int64(csvWindowSize); ; size *= 2 {
+		for size := f.window; ; size *= 2 {
 			n := min(size, f.size-off)
 			b, err := f.span(off, n, buf)
 			if err != nil {
@@ -87,18 +90,25 @@ func (f *csvSource) index() error {
 			if f.whole == nil {
 				buf = b
 			}
-			if data = f.cut(&w, b, off+n == f.size); data != nil {
+			last := off+n == f.size
+			if data = f.cut(&w, b, last); len(data) > 0 || last {
 				break
 			}
 		}
-		if err := checkBytes(f.file.name, data); err != nil {
-			err.Line += line
-			return err
+		if e := checkBytes(f.file.name, data); e != nil {
+			e.Line += line
+			if bytes.IndexByte(data, 0) >= 0 {
+				return e // counts for more than bytes before that are no UTF-8
+			}
+			bad = cmp.Or(bad, e)
 		}
 		f.windows = append(f.windows, w)
 		off += int64(w.size)
 		line += lineAt(data, len(data)) - 1
 		row += w.rows
+	}
+	if bad != nil {
+		return bad
 	}
 	return nil
 }
@@ -107,7 +117,8 @@ func (f *csvSource) index() error {
 // as much as that needs: when there is no good header, all of it, so that the
 // fault is the one of the whole. It returns what it took.
 func (f *csvSource) readHeader() ([]byte, error) {
-	for size := int64(csvWindowSize); ; size *= 2 {
+	const enough = 1 << 17 // to find the delimiter as in the whole
+	for size := max(f.window, enough); ; size *= 2 {
 		n := min(size, f.size)
 		b, err := f.span(0, n, nil)
 		if err != nil {
@@ -130,6 +141,9 @@ func (f *csvSource) readHeader() ([]byte, error) {
 		f.file.data = nil
 		if err == nil {
 			b = b[:f.file.body]
+			err = checkText(f.file.name, b)
+		}
+		if err == nil {
 			f.file.body = min(f.file.body+bom, int(f.size))
 			return append(make([]byte, bom, bom+len(b)), b...), nil
 		}
@@ -147,14 +161,15 @@ func endLine(b []byte) []byte {
 	return b
 }
 
-// cut makes w of the rows that b holds as a whole, and returns them; nil when
-// b holds none. last says that the file ends with b.
+// cut makes w of the rows that b holds as a whole, and returns them. last says
+// that the file ends with b.
 func (f *csvSource) cut(w *csvWindow, b []byte, last bool) []byte {
 	end := len(b)
 	if !last {
 		end = bytes.LastIndexByte(b, '\n') + 1
 	}
 	data := b[:end]
+	w.plain = false
 	switch {
 	case bytes.IndexByte(data, '"') >= 0 && !f.broken:
 		rows := data
@@ -180,9 +195,6 @@ func (f *csvSource) cut(w *csvWindow, b []byte, last bool) []byte {
 		}
 	}
 	w.size = len(data)
-	if len(data) == 0 && !last {
-		return nil
-	}
 	return data[:len(data):len(data)]
 }
 

@@ -38,6 +38,7 @@ type Source struct {
 	scan scanFunc
 	// columnar says that every part is a whole column.
 	columnar bool
+	window   int64 // bytes of CSV that are parsed at one go; 0: csvWindowSize
 }
 
 // scanFunc is Scan of one format; picked is nil for all rows.
@@ -71,6 +72,10 @@ func (s *Source) open(o ReadOptions) error {
 		}
 		c = inMemory(b)
 	}
+	return s.openContent(c, o)
+}
+
+func (s *Source) openContent(c content, o ReadOptions) error {
 	head, err := c.span(0, min(c.size, 8), nil)
 	if err != nil {
 		return fmt.Errorf("read table: %w", err)
