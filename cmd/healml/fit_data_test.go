@@ -18,7 +18,6 @@ import (
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
-	"github.com/healml/healml/internal/train"
 )
 
 // shopTable is a table with every kind of column, some of which are left out, and
@@ -64,7 +63,6 @@ func wholeModel(t *testing.T, path string, infer feature.InferOptions, p fit.Par
 		t.Fatal(err)
 	}
 	d := &fit.Data{Label: feature.Labels(data.Column(inf.Target), inf.Classes)}
-	var features []schema.Feature
 	for _, ch := range inf.Choices {
 		if !ch.Use || ch.Kind == schema.Time || ch.Kind == schema.Text {
 			continue
@@ -74,11 +72,10 @@ func wholeModel(t *testing.T, path string, infer feature.InferOptions, p fit.Par
 		for _, k := range c.Codes {
 			values = append(values, float64(k)) // negative is missing
 		}
-		features = append(features, schema.Feature{Name: ch.Name})
+		d.Names = append(d.Names, ch.Name)
 		d.Features = append(d.Features, values)
 		d.Categorical = append(d.Categorical, ch.Kind == schema.Categorical)
 	}
-	d.Names = train.SafeNames(features)
 	ds, err := fit.NewDataset(d, p)
 	if err != nil {
 		t.Fatal(err)
