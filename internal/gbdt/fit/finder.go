@@ -123,7 +123,7 @@ func setBins[T uint8 | uint16](f *finder, bins []T, values []float64) {
 	}
 	nan := f.number(0)
 	if f.missing {
-		nan = f.mapper.bins - 1
+		nan = f.bins - 1
 	}
 	for i, x := range values {
 		if math.IsNaN(x) {

@@ -171,7 +171,7 @@ func TestWideFeatures(t *testing.T) {
 			wide++
 		}
 		for row := range int32(9000) {
-			if got, want := ds.bin(f, row), f.mapper.bin(d.Features[f.index][row]); got != want {
+			if got, want := ds.bin(f, row), f.bin(d.Features[f.index][row]); got != want {
 				t.Fatalf("feature %d, row %d: bin %d, expected %d", f.index, row, got, want)
 			}
 		}
@@ -221,7 +221,7 @@ func TestHistogram(t *testing.T) {
 					f := &ds.features[i]
 					want := make([]int64, f.bins)
 					for _, r := range added {
-						want[f.mapper.bin(wide.Features[f.index][r])] += quant[r]
+						want[f.bin(wide.Features[f.index][r])] += quant[r]
 					}
 					if !slices.Equal(hist[f.at:f.at+f.bins], want) {
 						t.Fatalf("%d features of up to %d bins, feature %d: histogram differs", features, maxBin, f.index)
