@@ -77,5 +77,6 @@
 //	result, err := fit.TrainDataset(ctx, fit.View{Data: data, Rows: rows}, fit.View{}, p, nil)
 //
 // where bins come from the whole table, later rows included: bounds see
-// features, never labels.
+// features, never labels. A [Builder] makes the same of a table that is too
+// large for memory.
 package fit
