@@ -3,6 +3,7 @@ package feature_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,53 @@ func TestInferChoosesAndExplains(t *testing.T) {
 		w := want[c.Name]
 		if c.Use != w.use || (c.Use && c.Kind != w.kind) || !strings.Contains(c.Why, w.why) {
 			t.Errorf("%s: kind %s, use %v, %q; expected %+v", c.Name, c.Kind, c.Use, c.Why, w)
+		}
+	}
+}
+
+// Columns that come in parts are what they are as a whole.
+func TestInferenceOfParts(t *testing.T) {
+	for _, rows := range []int{25, 60, 21_000} {
+		whole := sales(t, rows)
+		id, gap, mixed := make([]float64, rows), make([]float64, rows), make([]float64, rows)
+		for i := range rows {
+			id[i], gap[i], mixed[i] = float64((i*11+3)%rows), float64(i), 3*float64(i%5)
+			if i == rows/2 {
+				gap[i] = math.NaN()
+			}
+			if i == rows-1 {
+				mixed[i] = 0.5
+			}
+		}
+		whole, err := whole.With(table.Floats("id", id), table.Floats("gap", gap), table.Floats("mixed", mixed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := feature.InferOptions{Target: "sales"}
+		want, err := feature.Infer(whole, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []int{1, 7, 1000} {
+			in, err := feature.NewInference(whole.Names(), rows, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, c := range whole.Columns() {
+				for lo := 0; lo < rows; lo += part {
+					in.Add(i, lo, c.Slice(lo, min(lo+part, rows)))
+				}
+			}
+			got, err := in.Infer(whole.Column("sales"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%d rows in parts of %d: inferred\n%+v, want\n%+v", rows, part, got, want)
+			}
+		}
+		if c := want.Choices[len(want.Choices)-3]; c.Name != "id" || c.Use {
+			t.Errorf("%+v; expected an identifier", c)
 		}
 	}
 }

@@ -102,4 +102,5 @@
 //
 // In the second form bins come from the whole table, later rows included:
 // bounds see features, never labels.
+// A [Builder] makes a Dataset of a table that is too large for memory.
 package fit

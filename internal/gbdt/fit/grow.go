@@ -583,14 +583,36 @@ func (g *grower) cutBlock(_, b int) {
 			side[i] = x
 			n += int(x)
 		}
-	} else {
+	} else if bins := g.by.wide; bins != nil {
 		for i, r := range rows {
-			x := g.table[g.data.bin(g.by, r)]
+			x := g.table[bins[r]]
 			side[i] = x
 			n += int(x)
 		}
+	} else {
+		n = g.cutByRow(rows, side)
 	}
 	g.cuts[b] = n
+}
+
+// cutByRow is cutBlock for bins that are stored by row alone.
+func (g *grower) cutByRow(rows []int32, side []uint8) (n int) {
+	d, f := g.data, g.by
+	words, stride, shift, mask := d.words[f.word:], d.stride, f.shift&63, uint64(narrowBins-1)
+	if f.bins > narrowBins {
+		mask = math.MaxUint16
+	}
+	for len(rows) > 0 {
+		now := min(mostStaged, len(rows))
+		prefetch(words, stride, rows[now:min(2*now, len(rows))])
+		for i, r := range rows[:now] {
+			x := g.table[words[int(r)*stride]>>shift&mask]
+			side[i] = x
+			n += int(x)
+		}
+		rows, side = rows[now:], side[now:]
+	}
+	return n
 }
 
 // moveBlock moves the rows of a block to their places in the other slice.
