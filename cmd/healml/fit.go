@@ -43,13 +43,14 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	if err != nil {
 		return err
 	}
-	defer data.src.Close()
 	times := fitTimes{Load: a.clock().Sub(start).Seconds()}
 	binning := a.clock()
 	inf, err := data.read()
+	data.src.Close()
 	if err != nil {
 		return err
 	}
+	data.src = nil
 	a.tell(inf)
 	if p, err = fitParams(a, inf.Task, len(inf.Classes), set); err != nil {
 		return err
@@ -64,7 +65,6 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	data.builder = nil
 	debug.FreeOSMemory()
 	bar := a.progress()
 	defer bar.done()

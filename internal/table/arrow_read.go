@@ -13,7 +13,7 @@ import (
 // the limits of finding damage: the bytes of values have no checksum.
 func DecodeArrow(name string, b []byte, o ReadOptions) (*Table, error) {
 	return guard(name, func() (*Table, error) {
-		r, err := openArrow(name, inMemory(b))
+		r, _, err := openArrow(name, inMemory(b))
 		if err != nil {
 			return nil, err
 		}
@@ -22,16 +22,16 @@ func DecodeArrow(name string, b []byte, o ReadOptions) (*Table, error) {
 }
 
 // openArrow reads the schema.
-func openArrow(name string, c content) (*ipc.Reader, error) {
+func openArrow(name string, c content) (*ipc.Reader, *messages, error) {
 	m, err := newMessages(c)
 	if err != nil {
-		return nil, damaged(name, err)
+		return nil, nil, damaged(name, err)
 	}
 	r, err := ipc.NewReaderFromMessageReader(m, ipc.WithAllocator(allocator(int(c.size))))
 	if err != nil {
-		return nil, damaged(name, err)
+		return nil, nil, damaged(name, err)
 	}
-	return r, nil
+	return r, m, nil
 }
 
 // keptFields are the numbers and names of the fields that o keeps.

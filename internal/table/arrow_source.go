@@ -20,6 +20,7 @@ type arrowSource struct {
 	wide   []bool // whole numbers are taken as text
 	o      ReadOptions
 	dicts  []dictBuilder // of columns that become text
+	body   []byte        // memory for batches
 }
 
 // arrowRows is the greatest number of rows of a part.
@@ -27,7 +28,7 @@ const arrowRows = 1 << 16
 
 func (s *Source) openArrow(c content, o ReadOptions) error {
 	f, err := guard(s.name, func() (*arrowSource, error) {
-		r, err := openArrow(s.name, c)
+		r, _, err := openArrow(s.name, c)
 		if err != nil {
 			return nil, err
 		}
@@ -65,10 +66,12 @@ func (f *arrowSource) scan(picked []int, visit func(Part) error) error {
 }
 
 func (f *arrowSource) pass(picked []int, visit func(Part) error) error {
-	r, err := openArrow(f.name, f.content)
+	r, m, err := openArrow(f.name, f.content)
 	if err != nil {
 		return err
 	}
+	m.body = f.body
+	defer func() { f.body = m.body }()
 	cols := make([]*builder, len(f.kept))
 	f.dicts = make([]dictBuilder, len(f.kept))
 	for i, name := range f.names {
@@ -87,6 +90,9 @@ func (f *arrowSource) pass(picked []int, visit func(Part) error) error {
 			return damaged(f.name, "its batches have more rows than they say")
 		}
 		_, err := readColumns(f.name, f.names, func(i int) (*Column, error) {
+			if retyped[i] {
+				return nil, nil
+			}
 			a := record.Column(f.kept[i])
 			for lo := 0; lo < a.Len(); lo += arrowRows {
 				p, err := f.part(cols[i], a, lo, int(row))

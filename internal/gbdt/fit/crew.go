@@ -29,20 +29,35 @@ type crew struct {
 type sleeper struct {
 	asleep atomic.Bool
 	signal chan struct{}
-	_      [48]byte // a cache line each
+	waits  uint32 // so far
+	missed uint32 // times in a row that spinning was in vain
+	_      [40]byte
 }
 
-// spins is how often a waiting goroutine looks before it sleeps: some
-// microseconds.
-const spins = 1 << 12
+// spins is how often a waiting goroutine looks before it sleeps: some ten
+// microseconds, which is less than falling asleep and being woken costs.
+const spins = 1 << 14
+
+// patience is how often to look now. Where the processors are busy with other
+// work, the one waited for may not even run: spinning only keeps it off. After
+// some waits in vain it is cut short, and tried in full now and then.
+func (s *sleeper) patience() int {
+	s.waits++
+	if s.missed >= 4 && s.waits%16 != 0 {
+		return spins / 64
+	}
+	return spins
+}
 
 // wait returns when ready does not return false any more.
 func (s *sleeper) wait(ready func() bool) {
-	for range spins {
+	for range s.patience() {
 		if ready() {
+			s.missed = 0
 			return
 		}
 	}
+	s.missed++
 	for {
 		s.asleep.Store(true)
 		if ready() {
