@@ -91,6 +91,7 @@ func BenchmarkHistogram(b *testing.B) {
 			rows = append(rows, int32(i))
 		}
 		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
+			b.ReportAllocs()
 			hist := make([]int64, d.histLen)
 			s, alive := newStage(d.stride), slices.Repeat([]bool{true}, len(d.groups))
 			for b.Loop() {
@@ -99,4 +100,34 @@ func BenchmarkHistogram(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)*f), "ns/value")
 		})
 	}
+}
+
+// BenchmarkScan finds the best split of one leaf among 28 features of 255 bins.
+func BenchmarkScan(b *testing.B) {
+	const n, f = 20_000, 28
+	p := Defaults()
+	d, err := NewDataset(synthetic(n, f), p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows, grad, quant := make([]int32, n), make([]pair, n), make([]int64, n)
+	for i := range grad {
+		rows[i], grad[i] = int32(i), pair{float32(d.label[i]), 1}
+	}
+	packing := newPacking(n, extentOf(rows, grad))
+	sum := packing.pack(rows, grad, quant, 1)
+	hist, s := make([]int64, d.histLen), newStage(d.stride)
+	d.accumulate(hist, slices.Repeat([]bool{true}, len(d.groups)), rows, quant, &s)
+	scan := scan{p: &p, packing: &packing}
+	scan.begin(sum, n, unbounded())
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range d.features {
+			g := &d.features[i]
+			if !scan.find(g, 0, hist[g.at:g.at+g.bins]) {
+				b.Fatal("no split")
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(d.histUsed), "ns/bin")
 }
