@@ -77,12 +77,11 @@
 //
 // # Limits
 //
-// With n rows, a gradient and a hessian share 63 − 2·log₂(n) bits: 23 with a
-// million rows, 15 with sixteen million. Where the hessian is the same for all
-// rows the gradient has them alone. Losses with rare, huge gradients (gamma,
-// tweedie, poisson with great outliers) on tens of millions of rows therefore
-// see the small ones coarsely when splits are searched, though right on
-// average; leaves are exact regardless.
+// With n rows, the average gradient has about 31 − log₂(n) bits, and the
+// average hessian as many: 11 with a million rows, 8 with sixteen million,
+// however much greater the greatest are; where the hessian is the same for all
+// rows the gradient has some twenty more. Rounding is right on average, and
+// leaves are exact regardless. A table has at most 2²⁹ rows.
 //
 // # Use
 //

@@ -16,11 +16,12 @@ type pair struct{ g, h float32 }
 //
 // A number becomes a count of units, rounded up or down at random so that it
 // is right on average (Shi et al., Quantized Training of Gradient Boosting
-// Decision Trees, 2022). Of the 64 bits, the count of rows takes its share
-// twice and the sign one; the gradient and the hessian of a row share what is
-// left: 12 and 11 bits with a million rows, 19 and 18 with seven thousand.
-// When all hessians are equal, as they are for the squared loss, they are
-// just counted, and the gradient has more bits than its float32 came with.
+// Decision Trees, 2022). Units are as small as lets the sum over all rows fit
+// into its half of the word: no sum over some of them is greater. With
+// typical gradients an average one then has 31 − log₂(n) bits, 11 with a
+// million rows and 18 with seven thousand, however great the greatest is. When
+// all hessians are equal, as they are for the squared loss, they are just
+// counted, and the gradient has what is left.
 type packing struct {
 	shift    uint
 	mask     int64
@@ -29,10 +30,13 @@ type packing struct {
 	constant bool    // all hessians are hUnit
 }
 
-// extent is the range of gradients and hessians over rows.
-type extent struct{ g, hLow, hHigh float32 }
+// extent tells how great gradients and hessians are over rows.
+type extent struct {
+	g, hLow, hHigh float32 // greatest |g|, least and greatest h
+	gSum, hSum     float64 // of |g| and h
+}
 
-func newExtent() extent { return extent{0, float32(math.Inf(1)), 0} }
+func newExtent() extent { return extent{hLow: float32(math.Inf(1))} }
 
 func extentOf(rows []int32, grad []pair) extent {
 	e := newExtent()
@@ -48,6 +52,8 @@ func extentOf(rows []int32, grad []pair) extent {
 		if p.h > e.hHigh {
 			e.hHigh = p.h
 		}
+		e.gSum += float64(g)
+		e.hSum += float64(p.h)
 	}
 	return e
 }
@@ -56,34 +62,36 @@ func joinExtents(v []extent) extent {
 	e := newExtent()
 	for _, o := range v {
 		e.g, e.hLow, e.hHigh = max(e.g, o.g), min(e.hLow, o.hLow), max(e.hHigh, o.hHigh)
+		e.gSum, e.hSum = e.gSum+o.gSum, e.hSum+o.hSum
 	}
 	return e
 }
 
-// newPacking is the finest packing for n rows within an extent.
+// maxRows bounds the rows of a table: twice as many leave room for rounding
+// in half a word.
+const maxRows = 1 << 29
+
+// newPacking is the finest packing for up to n rows, at most maxRows, within
+// an extent.
 func newPacking(n int, e extent) packing {
-	count := bits.Len(uint(n))
-	room := max(63-2*count, 2)
 	if e.hLow == e.hHigh && e.hLow > 0 {
-		return packing{
-			shift: uint(count), mask: 1<<count - 1, constant: true, hUnit: float64(e.hLow),
-			gUnit: unit(e.g, min(room, 30)),
-		}
+		shift := uint(bits.Len(uint(n)))
+		return packing{shift: shift, mask: 1<<shift - 1, constant: true, hUnit: float64(e.hLow), gUnit: unit(e.gSum, e.g, n, 63-shift)}
 	}
-	hBits := room / 2
-	return packing{
-		shift: uint(count + hBits), mask: 1<<(count+hBits) - 1,
-		gUnit: unit(e.g, min(room-hBits, 30)), hUnit: unit(e.hHigh, min(hBits, 30)),
-	}
+	const half = 31 // of the hessians; the gradients have one more and the sign
+	return packing{shift: half, mask: 1<<half - 1, gUnit: unit(e.gSum, e.g, n, half+1), hUnit: unit(e.hSum, e.hHigh, n, half)}
 }
 
-// unit is the power of two of which most is up to 2^bits.
-func unit(most float32, bits int) float64 {
+// unit is the least power of two of which the sum of n numbers, each rounded
+// up, is less than 2^bits, and the greatest of them up to 2^30.
+func unit(sum float64, most float32, n int, bits uint) float64 {
 	if most == 0 {
 		return 1
 	}
-	_, exp := math.Frexp(float64(most)) // most ≤ 2^exp
-	return math.Ldexp(1, exp-bits)
+	const slack = 1 + 1e-6 // the sum itself was rounded
+	least := max(sum*slack/(math.Ldexp(1, int(bits))-float64(n)-1), math.Ldexp(float64(most), -30))
+	_, exp := math.Frexp(least) // least < 2^exp
+	return math.Ldexp(1, exp)
 }
 
 // unpack is a sum of words as numbers.

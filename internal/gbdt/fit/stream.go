@@ -2,7 +2,6 @@ package fit
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
@@ -165,8 +164,8 @@ func checkSize(rows, features int) error {
 		return fmt.Errorf("dataset: no features")
 	case rows == 0:
 		return fmt.Errorf("dataset: no rows")
-	case rows > math.MaxInt32:
-		return fmt.Errorf("dataset: %d rows, expected at most 2³¹−1", rows)
+	case rows > maxRows:
+		return fmt.Errorf("dataset: %d rows, expected at most %d", rows, maxRows)
 	}
 	return nil
 }
