@@ -45,8 +45,9 @@ type Params struct {
 	DataSampleStrategy string  `lgb:"data_sample_strategy"`
 	TopRate            float64 `lgb:"top_rate"`   // goss: share of rows of great gradients, in [0, 1]
 	OtherRate          float64 `lgb:"other_rate"` // goss: share of rows drawn of the others, in [0, 1]
-	// MonotoneConstraints has −1, 0 or 1 for every feature, by comma: whether
-	// predictions fall or rise with it. Empty: no constraints.
+	// MonotoneConstraints says whether predictions fall (−1) or rise (1) with a
+	// feature: a number for every feature in order, as in "1,0,-1", or the
+	// features by name, as in "price:-1,promo:1". Empty: no constraints.
 	MonotoneConstraints string `lgb:"monotone_constraints"`
 
 	// Seed, when not 0, decides the three seeds below wherever they are 0,
@@ -143,6 +144,8 @@ func (p *Params) Set(key, value string) error {
 		return p.setObjective(key, value)
 	case "boosting":
 		return p.setBoosting(key, strings.ToLower(value))
+	case "data_sample_strategy":
+		value = strings.ToLower(value)
 	}
 	field, ok := fields[name]
 	if !ok {
@@ -167,7 +170,7 @@ func (p *Params) Set(key, value string) error {
 		}
 		v.SetFloat(x)
 	case reflect.String:
-		v.SetString(strings.ToLower(strings.ReplaceAll(value, " ", "")))
+		v.SetString(value)
 	case reflect.Bool:
 		switch strings.ToLower(value) {
 		case "true", "+", "1":

@@ -173,7 +173,8 @@ func newTrainer(train, valid View, p Params) (*trainer, error) {
 	return t, nil
 }
 
-// constrain hands the monotone constraints to the grower.
+// constrain hands the monotone constraints to the grower. From here on they
+// are numbers in order, as LightGBM knows them.
 func (t *trainer) constrain() error {
 	if t.p.MonotoneConstraints == "" {
 		return nil
@@ -183,6 +184,11 @@ func (t *trainer) constrain() error {
 	if err != nil {
 		return err
 	}
+	texts := make([]string, len(all))
+	for f, n := range all {
+		texts[f] = strconv.Itoa(n)
+	}
+	t.p.MonotoneConstraints = strings.Join(texts, ",")
 	for i := range d.features {
 		t.grower.monotone[i] = all[d.features[i].index]
 	}
@@ -195,12 +201,20 @@ func (p *Params) monotone(d *Dataset) ([]int, error) {
 		return &ParamError{Key: "monotone_constraints", Value: p.MonotoneConstraints, Want: fmt.Sprintf(want, a...)}
 	}
 	fields := strings.Split(p.MonotoneConstraints, ",")
-	if len(fields) != len(d.mappers) {
-		return nil, bad("expected %d numbers, one a feature (%s)", len(d.mappers), strings.Join(d.names, ", "))
+	named := strings.Contains(p.MonotoneConstraints, ":")
+	if !named && len(fields) != len(d.mappers) {
+		return nil, bad("expected %d numbers, one a feature (%s), or name:number for some", len(d.mappers), strings.Join(d.names, ", "))
 	}
-	out := make([]int, len(fields))
+	out := make([]int, len(d.mappers))
 	for f, s := range fields {
-		n, err := strconv.Atoi(s)
+		if named {
+			name, number, _ := strings.Cut(s, ":")
+			if f = slices.Index(d.names, strings.TrimSpace(name)); f < 0 {
+				return nil, bad("expected features of this model (%s), not %q", strings.Join(d.names, ", "), name)
+			}
+			s = number
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil || n < -1 || n > 1 {
 			return nil, bad("expected -1, 0 or 1 for every feature, not %q", s)
 		}

@@ -650,10 +650,18 @@ func TestMonotone(t *testing.T) {
 		}
 	}
 	d, p := task("regression", 500, 35)
+	p.MonotoneConstraints = "Column_1:-1, Column_0:1"
+	named := train(t, d, nil, p).Model
+	p.MonotoneConstraints = "1,-1,0,0,0,0,0"
+	if text(t, named) != text(t, train(t, d, nil, p).Model) {
+		t.Error("constraints by name and by number give different models")
+	}
 	for constraints, want := range map[string]string{
-		"1,0":           "expected 7 numbers",
-		"1,0,2,0,0,0,0": `not "2"`,
-		"0,0,0,1,0,0,0": "whose categories have no order",
+		"1,0":            "expected 7 numbers",
+		"1,0,2,0,0,0,0":  `not "2"`,
+		"Column_0:1,x:1": `not "x"`,
+		"Column_0:up":    `not "up"`,
+		"0,0,0,1,0,0,0":  "whose categories have no order",
 	} {
 		p.MonotoneConstraints = constraints
 		if _, err := Train(context.Background(), d, nil, p, nil); err == nil || !strings.Contains(err.Error(), want) {
