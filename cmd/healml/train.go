@@ -111,22 +111,17 @@ func (o *trainOptions) start(a *app, rows *train.Rows, set map[string]string) (*
 	if name == "" {
 		return rows, nil
 	}
-	reg := a.registry()
 	if name == "current" {
-		var err error
-		if name, err = reg.Current(); err != nil {
-			return nil, err
-		}
+		name = ""
 	}
-	base, err := reg.Load(name)
+	base, err := a.load(name)
 	if err != nil {
 		return nil, err
 	}
-	halfLife := rows.HalfLife
 	if rows, err = rows.Under(base.Model.Template); err != nil {
 		return nil, err
 	}
-	rows.HalfLife, rows.Base, rows.Refit = halfLife, base.Model.Trees, o.refit != ""
+	rows.Base, rows.Refit = base.Model.Trees, o.refit != ""
 	if _, named := set["objective"]; !named {
 		line := strings.Fields(base.Model.Trees.Objective)
 		set["objective"] = line[0]
@@ -229,15 +224,10 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 
 // champion is the version in force as the gate needs it; nil when there is none.
 func (a *app) champion() (*train.Champion, error) {
-	reg := a.registry()
-	current, err := reg.Current()
-	if err != nil {
-		if isNoCurrent(err) {
-			return nil, nil
-		}
-		return nil, err
+	loaded, err := a.load("")
+	if isNoCurrent(err) {
+		return nil, nil
 	}
-	loaded, err := reg.Load(current)
 	if err != nil {
 		return nil, err
 	}

@@ -109,18 +109,24 @@ func (p *Predictor) PredictRows(dst, rows []float64, threads int) {
 // goroutine: some 50 µs of work.
 const minShare = 1 << 21
 
-// batch shares blocks of n rows out among goroutines.
+// batch predicts n rows.
 func (p *Predictor) batch(dst []float64, rows table, n, threads int) {
-	blocks := (n + blockRows - 1) / blockRows
-	threads = max(min(threads, blocks, n*p.leaves/minShare), 1)
+	shareRows(n, blockRows, min(threads, n*p.leaves/minShare), func(lo, hi int) { p.predictRows(dst, rows, lo, hi) })
+}
+
+// shareRows shares n rows out among up to threads goroutines, in whole blocks:
+// do gets rows [lo, hi). With threads below 2 it is called in place.
+func shareRows(n, block, threads int, do func(lo, hi int)) {
+	blocks := (n + block - 1) / block
+	threads = max(min(threads, blocks), 1)
 	var wg sync.WaitGroup
 	for t := range threads {
-		lo, hi := blocks*t/threads*blockRows, min(blocks*(t+1)/threads*blockRows, n)
+		lo, hi := blocks*t/threads*block, min(blocks*(t+1)/threads*block, n)
 		if t == threads-1 {
-			p.predictRows(dst, rows, lo, hi)
+			do(lo, hi)
 			break
 		}
-		wg.Go(func() { p.predictRows(dst, rows, lo, hi) })
+		wg.Go(func() { do(lo, hi) })
 	}
 	wg.Wait()
 }

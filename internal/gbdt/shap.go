@@ -162,18 +162,7 @@ const shapRows = 256
 func (e *Explainer) ContributionsColumns(dst []float64, cols [][]float64, threads int) {
 	n := len(cols[0])
 	dst = dst[:n*e.outputs*(e.features+1)]
-	blocks := (n + shapRows - 1) / shapRows
-	threads = max(min(threads, blocks), 1)
-	var wg sync.WaitGroup
-	for t := range threads {
-		lo, hi := blocks*t/threads*shapRows, min(blocks*(t+1)/threads*shapRows, n)
-		if t == threads-1 {
-			e.explainRows(dst, cols, lo, hi)
-			break
-		}
-		wg.Go(func() { e.explainRows(dst, cols, lo, hi) })
-	}
-	wg.Wait()
+	shareRows(n, shapRows, threads, func(lo, hi int) { e.explainRows(dst, cols, lo, hi) })
 }
 
 // explainRows explains rows [lo, hi).

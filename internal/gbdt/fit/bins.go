@@ -371,29 +371,6 @@ func hopeless(counts []int, total, filter int, categorical bool) bool {
 	return true
 }
 
-// bin is the bin of one value.
-func (m *mapper) bin(x float64) int {
-	if m.categorical {
-		return int(m.index[categoryCode(x)])
-	}
-	if math.IsNaN(x) {
-		if m.missing {
-			return m.bins - 1
-		}
-		x = 0
-	}
-	b := m.bounds
-	lo, n := 0, len(b)
-	for n > 1 {
-		half := n / 2
-		if x > b[lo+half-1] {
-			lo += half
-		}
-		n -= half
-	}
-	return lo
-}
-
 // info is the feature's note in the model file.
 func (m *mapper) info() string {
 	if m.useless {

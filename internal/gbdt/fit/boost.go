@@ -310,13 +310,7 @@ func (t *trainer) model() (*gbdt.Model, error) {
 	m := &gbdt.Model{
 		Trees: t.trees, NumClass: t.p.NumClass, TreesPerIteration: t.p.NumClass,
 		Objective: t.objective.line(), FeatureNames: slices.Clone(d.names), Params: t.p.List(),
-	}
-	m.AverageOutput = t.forest
-	if t.p.MonotoneConstraints != "" {
-		var err error
-		if m.Monotone, err = t.p.monotone(d); err != nil {
-			return nil, err
-		}
+		AverageOutput: t.forest, Monotone: t.monotone,
 	}
 	var categories []string
 	for f, mapper := range d.mappers {

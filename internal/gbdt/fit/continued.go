@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
@@ -72,11 +73,8 @@ func startedFrom(m *gbdt.Model, d *Data) (*Data, error) {
 	for k := range out.Init {
 		out.Init[k] = make([]float64, len(d.Label))
 	}
-	raw, row := make([]float64, p.NumOutputs()), make([]float64, p.NumFeatures())
-	for i := range d.Label {
-		for f, col := range d.Features {
-			row[f] = col[i]
-		}
+	raw := make([]float64, p.NumOutputs())
+	for i, row := range d.byRow() {
 		p.Raw(raw, row)
 		for k, x := range raw {
 			out.Init[k][i] = x
@@ -85,17 +83,32 @@ func startedFrom(m *gbdt.Model, d *Data) (*Data, error) {
 	return &out, nil
 }
 
+// byRow goes through the features row by row; the slice is always the same.
+func (d *Data) byRow() iter.Seq2[int, []float64] {
+	return func(yield func(int, []float64) bool) {
+		row := make([]float64, len(d.Features))
+		for i := range d.Label {
+			for f, col := range d.Features {
+				row[f] = col[i]
+			}
+			if !yield(i, row) {
+				return
+			}
+		}
+	}
+}
+
 // Refit keeps the trees of a model and learns their leaves anew: going through
 // the trees in order, each leaf becomes
 //
 //	decay·(what it was) + (1 − decay)·(what data says)
 //
-// with decay = p.RefitDecayRate, where data's word is the output that training would give the leaf, learning
-// rate included. Leaves that no row reaches stay. LightGBM, whose refit this
-// is, shrinks those towards 0. Of p it takes the objective, its settings,
-// LambdaL1, LambdaL2, MaxDeltaStep and NumThreads; features must be the
-// model's. Labels are checked as in training; counts and weights of the trees
-// become those of data.
+// with decay = p.RefitDecayRate, where data's word is the output that training
+// would give the leaf, learning rate included. Leaves that no row reaches stay.
+// LightGBM, whose refit this is, shrinks those towards 0. Of p it takes the
+// objective, its settings, LambdaL1, LambdaL2, MaxDeltaStep and NumThreads;
+// features must be the model's. Labels are checked as in training; counts and
+// weights of the trees become those of data.
 func Refit(m *gbdt.Model, data *Data, p Params) (*gbdt.Model, error) {
 	if err := fits(m, data, &p); err != nil {
 		return nil, fmt.Errorf("refit: %w", err)
@@ -140,11 +153,8 @@ func leavesOf(m *gbdt.Model, d *Data) ([]int32, error) {
 	}
 	n := len(d.Label)
 	out := make([]int32, p.NumTrees()*n)
-	at, row := make([]int32, p.NumTrees()), make([]float64, p.NumFeatures())
-	for i := range n {
-		for f, col := range d.Features {
-			row[f] = col[i]
-		}
+	at := make([]int32, p.NumTrees())
+	for i, row := range d.byRow() {
 		p.Leaves(at, row)
 		for t, leaf := range at {
 			out[t*n+i] = leaf

@@ -109,20 +109,13 @@ func NewDataset(data *Data, p Params) (*Dataset, error) {
 		return nil, err
 	}
 	d.binning, d.threads = b.binning, b.threads
-	d.mappers = make([]*mapper, len(data.Features))
 	c := newCrew(p.NumThreads)
 	defer c.close()
-	c.run(len(d.mappers), func(_, f int) {
+	c.run(len(data.Features), func(_, f int) {
 		b.sample(f, data.categorical(f), newSample(data.Features[f], b.picked, p.UseMissing))
-		d.mappers[f] = b.columns[f].mapper
 	})
-	if err := checkMappers(d.mappers, d.names); err != nil {
-		return nil, err
-	}
 	binColumns(data, b.columns, d.rows, c)
-	d.layOut()
-	d.take(b.columns, c)
-	return d, nil
+	return d.assemble(b.columns, c)
 }
 
 // Align bins another table with the same bounds, to validate with.

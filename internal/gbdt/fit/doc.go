@@ -100,6 +100,6 @@
 //	same, err := fit.Refit(model, newer, p)
 //
 // In the second form bins come from the whole table, later rows included:
-// bounds see features, never labels.
-// A [Builder] makes a Dataset of a table that is too large for memory.
+// bounds see features, never labels. A [Builder] makes a Dataset of a table
+// that is too large for memory.
 package fit

@@ -1,9 +1,6 @@
 package fit
 
 import (
-	"math"
-	"slices"
-
 	"github.com/healml/healml/internal/gbdt"
 )
 
@@ -65,20 +62,6 @@ type growing struct {
 	dead []bool
 	best split
 	settling
-}
-
-// settling is what the output of a node depends on when the tree has grown.
-type settling struct {
-	exact  sums // of the gradients before they were packed
-	l2     float64
-	bounds interval
-}
-
-// piece is a block of rows of one leaf.
-type piece struct {
-	leaf int
-	rows []int32
-	sums
 }
 
 // grown is a tree over bins. Its nodes are walked with tables: the byte at
@@ -194,72 +177,11 @@ func other(at int) int { return (at + 1) % bagRows }
 // rowsOf are the rows of a leaf.
 func (g *grower) rowsOf(l *growing) []int32 { return g.rows[l.at][l.begin : l.begin+l.count] }
 
-// settle notes the leaf of every row and computes the outputs of leaves and
-// nodes from gradients that were not rounded.
-func (g *grower) settle() {
-	t := &g.tree
-	g.pieces = g.pieces[:0]
-	for i := range t.LeafValue {
-		l := &g.leaves[i]
-		l.exact = sums{}
-		for rows := range slices.Chunk(g.rowsOf(l), rowBlock) {
-			g.pieces = append(g.pieces, piece{leaf: i, rows: rows})
-		}
-	}
-	g.crew.run(len(g.pieces), g.settleJob)
-	for i := range g.pieces {
-		p := &g.pieces[i]
-		s := &g.leaves[p.leaf].exact
-		s.g, s.h = s.g+p.g, s.h+p.h
-	}
-	for i := range t.LeafValue {
-		t.LeafValue[i], t.LeafWeight[i] = g.output(&g.leaves[i].settling)
-	}
-	for i := len(t.Feature) - 1; i >= 0; i-- {
-		n := &g.nodes[i]
-		for _, c := range [2]int32{t.Left[i], t.Right[i]} {
-			s := &g.leaves[max(^c, 0)].exact
-			if c >= 0 {
-				s = &g.nodes[c].exact
-			}
-			n.exact.g, n.exact.h = n.exact.g+s.g, n.exact.h+s.h
-		}
-		t.InternalValue[i], t.InternalWeight[i] = g.output(n)
-	}
-}
-
-// output is the value and the weight of a node.
-func (g *grower) output(s *settling) (value, weight float64) {
-	return number(g.scans[0].output(s.exact.g, s.exact.h, s.l2, s.bounds)), s.exact.h
-}
-
-func (g *grower) sumPiece(_, i int) {
-	p := &g.pieces[i]
-	prefetch(g.grad, 1, p.rows)
-	for _, r := range p.rows {
-		g.leafOf[r] = uint16(p.leaf)
-	}
-	var s sums
-	for _, r := range p.rows {
-		s.g += float64(g.grad[r].g)
-		s.h += float64(g.grad[r].h)
-	}
-	p.sums = s
-}
-
 func (g *grower) resetTree() {
 	t := &g.tree
 	*t = grown{Tree: gbdt.Tree{LeafValue: []float64{0}, LeafWeight: []float64{0}, LeafCount: []int64{0}, Shrinkage: 1},
 		nodes: t.nodes[:0], tables: t.tables[:0]}
 	g.nodes = g.nodes[:0]
-}
-
-// number reads NaN, the output of a leaf of no weight, as 0.
-func number(x float64) float64 {
-	if math.IsNaN(x) {
-		return 0
-	}
-	return x
 }
 
 // reserve gives a leaf memory for its histogram.
@@ -547,95 +469,6 @@ func (t *grown) addSet(f *feature, bins []uint16) {
 		t.CatThreshold[start+c/32] |= 1 << (c % 32)
 	}
 	t.CatBoundaries = append(t.CatBoundaries, int32(len(t.CatThreshold)))
-}
-
-// partition puts the rows of a leaf that go left before those that go right,
-// each in their old order, and returns the number of the former.
-func (g *grower) partition(l *growing, f *feature, table []uint8) int {
-	g.span, g.by, g.table = l, f, table
-	copy(g.bins[:], table)
-	n := g.parts(l.count)
-	g.cuts = slices.Grow(g.cuts[:0], n)[:n]
-	g.crew.run(n, g.cutJob)
-	left := 0
-	for _, n := range g.cuts {
-		left += n
-	}
-	g.crew.run(n, g.moveJob)
-	l.at = other(l.at)
-	return left
-}
-
-// cut are the bounds of a block of the leaf.
-func (g *grower) cut(b int) (lo, hi int) {
-	return g.span.count * b / len(g.cuts), g.span.count * (b + 1) / len(g.cuts)
-}
-
-// cutBlock finds out which rows of a block go left.
-func (g *grower) cutBlock(_, b int) {
-	lo, hi := g.cut(b)
-	rows, side := g.rowsOf(g.span)[lo:hi], g.left[lo:hi]
-	side = side[:len(rows)]
-	n := 0
-	if bins := g.by.narrow; bins != nil {
-		for i, r := range rows {
-			x := g.bins[bins[r]]
-			side[i] = x
-			n += int(x)
-		}
-	} else if bins := g.by.wide; bins != nil {
-		for i, r := range rows {
-			x := g.table[bins[r]]
-			side[i] = x
-			n += int(x)
-		}
-	} else {
-		n = g.cutByRow(rows, side)
-	}
-	g.cuts[b] = n
-}
-
-// cutByRow is cutBlock for bins that are stored by row alone.
-func (g *grower) cutByRow(rows []int32, side []uint8) (n int) {
-	d, f := g.data, g.by
-	words, stride, shift, mask := d.words[f.word:], d.stride, f.shift&63, uint64(narrowBins-1)
-	if f.bins > narrowBins {
-		mask = math.MaxUint16
-	}
-	for len(rows) > 0 {
-		now := min(mostStaged, len(rows))
-		prefetch(words, stride, rows[now:min(2*now, len(rows))])
-		for i, r := range rows[:now] {
-			x := g.table[words[int(r)*stride]>>shift&mask]
-			side[i] = x
-			n += int(x)
-		}
-		rows, side = rows[now:], side[now:]
-	}
-	return n
-}
-
-// moveBlock moves the rows of a block to their places in the other slice.
-func (g *grower) moveBlock(_, b int) {
-	lo, hi := g.cut(b)
-	left, right := 0, lo
-	for c, n := range g.cuts {
-		if c < b {
-			left += n
-			right -= n
-		}
-		right += n
-	}
-	to := g.rows[other(g.span.at)][g.span.begin : g.span.begin+g.span.count]
-	rows, side := g.rowsOf(g.span)[lo:hi], g.left[lo:hi]
-	side = side[:len(rows)]
-	for i, r := range rows {
-		x := int(side[i])
-		at := right + (left-right)&-x
-		to[at] = r
-		left += x
-		right += 1 - x
-	}
 }
 
 // leaf walks a row of d, which has the bins that the tree was grown on, to

@@ -135,14 +135,22 @@ func (b *Builder) Dataset(use []int, names []string, label, weight []float64) (*
 			return nil, fmt.Errorf("dataset: column %d was not sampled", k)
 		}
 		columns[i] = b.columns[k]
+	}
+	b.columns = nil
+	c := newCrew(b.threads)
+	defer c.close()
+	return d.assemble(columns, c)
+}
+
+// assemble makes binned columns the features of d, in their order, and
+// returns it.
+func (d *Dataset) assemble(columns []column, c *crew) (*Dataset, error) {
+	for i := range columns {
 		d.mappers = append(d.mappers, columns[i].mapper)
 	}
 	if err := checkMappers(d.mappers, d.names); err != nil {
 		return nil, err
 	}
-	b.columns = nil
-	c := newCrew(b.threads)
-	defer c.close()
 	d.layOut()
 	d.take(columns, c)
 	return d, nil

@@ -263,3 +263,26 @@ func BenchmarkBin(b *testing.B) {
 		})
 	}
 }
+
+// bin is the bin of one value by its definition, which a finder looks up.
+func (m *mapper) bin(x float64) int {
+	if m.categorical {
+		return int(m.index[categoryCode(x)])
+	}
+	if math.IsNaN(x) {
+		if m.missing {
+			return m.bins - 1
+		}
+		x = 0
+	}
+	b := m.bounds
+	lo, n := 0, len(b)
+	for n > 1 {
+		half := n / 2
+		if x > b[lo+half-1] {
+			lo += half
+		}
+		n -= half
+	}
+	return lo
+}

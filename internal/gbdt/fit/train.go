@@ -76,6 +76,7 @@ type trainer struct {
 	forest   bool  // trees do not build on one another
 	in, out  []int32
 	features random
+	monotone []int // constraints by number in the table; nil: none
 	usable   []int // features by number in the table, as Dataset.features indices
 	drawn    []int
 	initial  []float64
@@ -180,17 +181,17 @@ func (t *trainer) constrain() error {
 		return nil
 	}
 	d := t.train.data
-	all, err := t.p.monotone(d)
-	if err != nil {
+	var err error
+	if t.monotone, err = t.p.monotone(d); err != nil {
 		return err
 	}
-	texts := make([]string, len(all))
-	for f, n := range all {
+	texts := make([]string, len(t.monotone))
+	for f, n := range t.monotone {
 		texts[f] = strconv.Itoa(n)
 	}
 	t.p.MonotoneConstraints = strings.Join(texts, ",")
 	for i := range d.features {
-		t.grower.monotone[i] = all[d.features[i].index]
+		t.grower.monotone[i] = t.monotone[d.features[i].index]
 	}
 	return nil
 }
