@@ -240,7 +240,7 @@ func Labels(c *table.Column, classes []string) []float64 {
 		index[s] = float64(i)
 	}
 	class := func(i int) float64 {
-		if y, ok := index[c.Format(i)]; ok && !c.Missing(i) {
+		if y, ok := index[c.Format(i)]; ok {
 			return y
 		}
 		return math.NaN()
@@ -248,6 +248,10 @@ func Labels(c *table.Column, classes []string) []float64 {
 	out := make([]float64, c.Len())
 	known := map[float64]float64{} // classes of numbers are few
 	for i := range out {
+		if c.Missing(i) {
+			out[i] = math.NaN()
+			continue
+		}
 		if c.Type == table.String || c.Type == table.Time {
 			out[i] = class(i)
 			continue
