@@ -83,7 +83,7 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	id := "r20260301t120000z-00000000"
-	for _, content := range []string{"", "{", `{"format":2}`, `{"format":0}`, `[]`} {
+	for _, content := range []string{"", "{", `{"format":3}`, `{"format":0}`, `[]`} {
 		if err := os.MkdirAll(filepath.Join(dir, id), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // Format is the version of the report that this build writes.
-const Format = 1
+const Format = 2
 
 // Number is a float64 that JSON writes as null when it is not finite, and
 // rounded to nine digits. Null reads back as NaN.
@@ -64,9 +64,18 @@ type Report struct {
 	// PredictionOrder is Order for Prediction.
 	PredictionOrder []string     `json:"prediction_order,omitempty"`
 	Performance     *Performance `json:"performance,omitempty"`
-	Faults          []Fault      `json:"faults"`
-	Skipped         []Skipped    `json:"skipped"`
-	Settings        Settings     `json:"settings"`
+	Estimate        *Estimate    `json:"estimate,omitempty"`
+	// Since is when the earliest change began; absent without drift.
+	Since       *Since       `json:"since,omitempty"`
+	Timeline    *Timeline    `json:"timeline,omitempty"`
+	Segments    []Segment    `json:"segments"`
+	Domain      *Domain      `json:"domain,omitempty"`
+	Dependence  []Dependence `json:"dependence,omitempty"`
+	Calibration *Calibration `json:"calibration,omitempty"`
+	First       *Baseline    `json:"first,omitempty"`
+	Faults      []Fault      `json:"faults"`
+	Skipped     []Skipped    `json:"skipped"`
+	Settings    Settings     `json:"settings"`
 }
 
 // Window is the span of the current rows, RFC 3339; empty when not known.
@@ -126,6 +135,9 @@ type Column struct {
 	KS             Number `json:"ks"`
 	Wasserstein    Number `json:"wasserstein"` // over the reference's standard deviation
 	ChiSquare      Number `json:"chi_square"`
+	CramerVonMises Number `json:"cramer_von_mises"`
+	Energy         Number `json:"energy"` // on samples, over the reference's standard deviation
+	MMD            Number `json:"mmd"`    // on samples
 
 	Missing Pair   `json:"missing"` // rates
 	Unseen  Number `json:"unseen"`  // rate of levels that the reference lacks
@@ -137,6 +149,8 @@ type Column struct {
 	Quantiles []Quantile  `json:"quantiles,omitempty"`
 	Histogram *Histogram  `json:"histogram,omitempty"`
 	Levels    []LevelPair `json:"levels,omitempty"` // most changed first
+	Change    *Change     `json:"change,omitempty"` // when drifted
+	Trend     *Trend      `json:"trend,omitempty"`
 }
 
 // Test is one test of a column, see [drift.Test].
@@ -184,7 +198,8 @@ type Performance struct {
 // Fault is a defect of the data feed.
 type Fault struct {
 	Column string `json:"column"`
-	// Kind is "absent", "empty", "frozen", "unit", "renamed" or "type".
+	// Kind is "absent", "empty", "frozen", "unit", "renamed" or "type"; of the
+	// whole table, with no Column, "duplicated", "disorder" or "volume".
 	Kind   string `json:"kind"`
 	Detail string `json:"detail"` // one sentence
 	// Factor is by what the values were multiplied (unit).
