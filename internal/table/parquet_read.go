@@ -147,18 +147,15 @@ func readParquet(f *parquetFile, o ReadOptions) (*Table, error) {
 
 // column reads one column through all row groups. It takes what s holds.
 func (f *parquetFile) column(fd field, s *scratch) (*Column, error) {
-	unsupported := func(what, todo string) error {
-		return &Error{File: f.name, Column: fd.node.Name(), Want: "is of type " + what + ", which is not supported; " + todo + ", or leave the column out"}
+	descr, err := f.flat(fd)
+	if err != nil {
+		return nil, err
 	}
-	if fd.leaf < 0 {
-		return nil, unsupported("list, map or struct", "write its parts as columns of their own")
-	}
-	descr := f.r.MetaData().Schema.Column(fd.leaf)
 	b := &builder{name: fd.node.Name()}
 	for {
 		d := decoderOf(b, descr)
 		if d == nil {
-			return nil, unsupported(typeName(descr), "cast it to double, string or timestamp")
+			return nil, f.unsupported(b.name, typeName(descr), castHint)
 		}
 		rows := int(min(f.r.NumRows(), max(1<<20, f.size))) // a damaged file may say any number
 		if cap(s.floats) >= rows && (b.typ == Float || b.typ == Bool) {
@@ -166,17 +163,13 @@ func (f *parquetFile) column(fd field, s *scratch) (*Column, error) {
 		} else {
 			b.reserve(rows)
 		}
-		err := f.decode(fd.leaf, descr, d, s)
+		err := f.fault(f.decode(fd.leaf, descr, s, d), b.name, b.len())
 		if errors.Is(err, errWide) {
 			*b = builder{name: b.name, wide: true}
 			continue
 		}
-		var bad *badValue
-		if errors.As(err, &bad) {
-			return nil, &Error{File: f.name, Line: b.len() + 1, Column: b.name, Value: bad.value, Want: bad.want}
-		}
 		if err != nil {
-			return nil, damaged(f.name, err)
+			return nil, err
 		}
 		return b.column(), nil
 	}
@@ -190,7 +183,7 @@ func typeName(descr *schema.Column) string {
 }
 
 // decode runs all row groups of a column through d.
-func (f *parquetFile) decode(leaf int, descr *schema.Column, d decoder, s *scratch) error {
+func (f *parquetFile) decode(leaf int, descr *schema.Column, s *scratch, d decoder) error {
 	meta := f.r.MetaData()
 	for g := range f.r.NumRowGroups() {
 		m, err := meta.RowGroup(g).ColumnChunk(leaf)

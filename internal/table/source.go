@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 )
 
@@ -36,6 +35,8 @@ type Source struct {
 	rows int
 	cols []string
 	scan scanFunc
+	// stream is Stream where that is not Scan of all rows.
+	stream func(visit func(Part) error) error
 	// columnar says that every part is a whole column.
 	columnar bool
 	window   int64 // bytes of CSV that are parsed at one go; 0: csvWindowSize
@@ -128,54 +129,22 @@ func (s *Source) Scan(picked []int, visit func(Part) error) error {
 	return s.scan(picked, visit)
 }
 
+// Stream passes all values to visit as Scan does, but never a column as a
+// whole: a part has at most some ten thousand rows, and its memory is visit's
+// only until it returns.
+func (s *Source) Stream(visit func(Part) error) error {
+	if s.stream != nil {
+		return s.stream(visit)
+	}
+	return s.scan(nil, visit)
+}
+
 // distinctNames checks that no name stands for two columns.
 func distinctNames(file string, names []string) error {
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {
 			return &Error{File: file, Column: n, Want: "the name stands for two columns; rename one of them"}
 		}
-	}
-	return nil
-}
-
-func (s *Source) openParquet(c content, o ReadOptions) error {
-	f, err := guard(s.name, func() (*parquetFile, error) { return openParquet(s.name, c) })
-	if err != nil {
-		return err
-	}
-	kept, names, err := f.kept(o)
-	if err != nil {
-		return err
-	}
-	if err := distinctNames(s.name, names); err != nil {
-		return err
-	}
-	if n := f.r.NumRows(); n < 0 {
-		return damaged(s.name, fmt.Sprintf("it says that it has %d rows", n))
-	}
-	s.rows, s.cols, s.columnar = int(f.r.NumRows()), names, true
-	s.scan = func(picked []int, visit func(Part) error) error {
-		spares := make(chan *scratch, runtime.GOMAXPROCS(0))
-		for range cap(spares) {
-			spares <- &scratch{}
-		}
-		_, err := readColumns(s.name, names, func(i int) (*Column, error) {
-			spare := <-spares
-			defer func() { spares <- spare }()
-			c, err := f.column(kept[i], spare)
-			if err != nil {
-				return nil, err
-			}
-			t, err := assemble(s.name, []*Column{c}, f.r.NumRows(), o)
-			if err != nil {
-				return nil, err
-			}
-			if cap(c.Floats) > cap(spare.floats) {
-				spare.floats = c.Floats[:0]
-			}
-			return nil, visit(picks(Part{Index: i, Column: t.cols[0]}, picked))
-		})
-		return err
 	}
 	return nil
 }

@@ -38,14 +38,31 @@ func gather(b []byte, o ReadOptions, window int64, whole bool, picked []int) (*T
 	}
 }
 
+// gatherStream is gather by Stream.
+func gatherStream(b []byte, o ReadOptions, window int64) (*Table, error) {
+	s := &Source{name: "x", window: window}
+	if err := s.openContent(content{at: bytes.NewReader(b), size: int64(len(b))}, o); err != nil {
+		return nil, err
+	}
+	for {
+		if t, err := gatherBy(s, s.NumRows(), s.Stream); !errors.Is(err, ErrRetyped) {
+			return t, err
+		}
+	}
+}
+
 func gatherOnce(s *Source, picked []int) (*Table, error) {
 	rows := s.NumRows()
 	if picked != nil {
 		rows = len(picked)
 	}
+	return gatherBy(s, rows, func(visit func(Part) error) error { return s.Scan(picked, visit) })
+}
+
+func gatherBy(s *Source, rows int, scan func(func(Part) error) error) (*Table, error) {
 	cols := make([]*Column, len(s.Names()))
 	busy := make([]sync.Mutex, len(cols))
-	err := s.Scan(picked, func(p Part) error {
+	err := scan(func(p Part) error {
 		if !busy[p.Index].TryLock() {
 			return errors.New("two parts of one column at a time")
 		}
@@ -90,6 +107,13 @@ func sameAsWhole(t testing.TB, b []byte, o ReadOptions, window int64) {
 		want, wantErr = DecodeArrow("x", slices.Clip(b), o)
 	default:
 		want, wantErr = decodeCSV("x", slices.Clip(b), o)
+	}
+	got, err := gatherStream(b, o, window)
+	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+		t.Fatalf("window %d, streamed: error\n%v, want\n%v", window, err, wantErr)
+	}
+	if err == nil {
+		mustAgree(t, got, want)
 	}
 	for _, whole := range []bool{false, true} {
 		got, err := gather(b, o, window, whole, nil)
