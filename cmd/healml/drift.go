@@ -67,26 +67,59 @@ func (a *app) monitorOptions() monitor.Options {
 }
 
 func runDriftFiles(ctx context.Context, a *app, o driftOptions) error {
-	read := table.ReadOptions{}
-	if o.time != "" {
-		read.Types = map[string]table.Type{o.time: table.Time}
-	}
-	ref, err := table.Read(o.reference, read)
+	ref, err := openRows(o.reference, o.time)
 	if err != nil {
 		return err
 	}
-	cur, err := table.Read(o.current, read)
+	defer ref.close()
+	cur, err := openRows(o.current, o.time)
 	if err != nil {
 		return err
 	}
-	columns, skipped := monitor.KindsOf(ref, cur, o.time)
+	defer cur.close()
 	r, err := monitor.Compare(ctx, monitor.Input{
-		Reference: ref, Current: cur, Columns: columns, Skipped: skipped, Time: o.time, ReferenceTime: o.time, Now: a.now(), Options: a.monitorOptions(),
+		Reference: ref.data, Current: cur.data, Time: o.time, ReferenceTime: o.time, Now: a.now(), Options: a.monitorOptions(),
 	})
 	if err != nil {
 		return err
 	}
 	return a.report(r)
+}
+
+// rowsFile is a data file that is read part by part.
+type rowsFile struct {
+	data  monitor.Data
+	files []*table.Source
+}
+
+// openRows opens a file whose rows may be ordered by a column of times.
+func openRows(path, time string) (*rowsFile, error) {
+	f := &rowsFile{}
+	o := table.ReadOptions{}
+	if time != "" {
+		o.Types = map[string]table.Type{time: table.Time}
+	}
+	src, err := table.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	f.data.Rows, f.files = src, append(f.files, src)
+	if time == "" || !slices.Contains(src.Names(), time) {
+		return f, nil
+	}
+	o.Columns = []string{time}
+	if src, err = table.Open(path, o); err != nil {
+		f.close()
+		return nil, err
+	}
+	f.data.Times, f.files = src, append(f.files, src)
+	return f, nil
+}
+
+func (f *rowsFile) close() {
+	for _, s := range f.files {
+		s.Close()
+	}
 }
 
 func runDrift(ctx context.Context, a *app) error {
@@ -132,7 +165,7 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded) (*monitor.Rep
 		holdout = math.NaN()
 	}
 	in := monitor.Input{
-		Reference: ref, Current: live, Columns: tmpl.Columns, Time: order, ReferenceTime: tmpl.Time, ModelVersion: l.Manifest.Version,
+		Reference: monitor.Of(ref), Current: monitor.Of(live), Columns: tmpl.Columns, Time: order, ReferenceTime: tmpl.Time, ModelVersion: l.Manifest.Version,
 		From: from, To: now, Now: now, Options: a.monitorOptions(),
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}

@@ -32,6 +32,9 @@ type Comparison struct {
 	// does not hold.
 	Unseen int
 	Tests  []Test
+	// Seasons that were compared like with like.
+	Seasons []string
+	duel    *duel
 	// P is the least p-value of Tests times their number (Bonferroni), at
 	// most 1.
 	P float64
@@ -42,8 +45,8 @@ type Comparison struct {
 }
 
 const (
-	gridParts     = 64  // of the tests
-	distanceParts = 10  // of the distances, as is the custom
+	gridParts     = 60  // of the tests
+	distanceParts = 10  // of the distances, as is the custom; divides gridParts
 	maxLevels     = 250 // with a cell of their own; rarer ones share one
 
 	// unseenFloor is the least share of unseen levels that is tested.
@@ -55,49 +58,67 @@ const (
 func Numbers(ref, cur []float64) *Comparison {
 	a, _ := Sorted(ref)
 	b, _ := Sorted(cur)
-	return SortedNumbers(ref, cur, a, b)
+	g := NumberGrid(a)
+	x, y := CountNumbers(RowSteps(len(ref)), g), CountNumbers(RowSteps(len(cur)), g)
+	x.Add(0, ref)
+	y.Add(0, cur)
+	return CompareNumbers(x, y, a, b)
 }
 
-// SortedNumbers is [Numbers] for a caller that has the [Sorted] values a of
-// ref and b of cur.
-func SortedNumbers(ref, cur, a, b []float64) *Comparison {
-	c := newComparison(len(ref), len(cur), len(ref)-len(a), len(cur)-len(b))
+// NumberGrid is the grid that a column of numbers is counted on, given a
+// sorted sample of the reference.
+func NumberGrid(sorted []float64) *Grid {
+	g, coarse := NewGrid(sorted, gridParts), NewGrid(sorted, distanceParts)
+	g.tenths, g.ten = g.merge(coarse), coarse.Len()
+	return g
+}
+
+// CompareNumbers compares two samples by their counts on one grid. a and b are
+// sorted values of them, or of so many rows of them that KS and Wasserstein,
+// which are taken from these, are as near as is needed.
+func CompareNumbers(ref, cur *NumberCounts, a, b []float64) *Comparison {
+	c := newComparison(ref.Counts, cur.Counts)
+	then, now := ref.total(), cur.total()
 	if len(a) > 0 && len(b) > 0 {
-		g := NewGrid(a, distanceParts)
-		c.distances(g.Counts(a), g.Counts(b))
+		c.distances(pool(then, ref.grid.tenths, ref.grid.ten), pool(now, ref.grid.tenths, ref.grid.ten))
 		c.KS = KS(a, b)
-		c.KSP = KSP(c.KS, len(a), len(b))
+		c.KSP = KSP(c.KS, c.RefRows-c.RefMissing, c.CurRows-c.CurMissing)
 		_, sd := Moments(a)
 		if c.Wasserstein = Wasserstein(a, b); c.Wasserstein > 0 {
 			c.Wasserstein /= sd
 		}
 	}
-	g := NewGrid(a, gridParts)
-	n := newNumberTest(g.Counts(a))
-	c.test(cellsOf(g, ref), cellsOf(g, cur), g.Len(), n.names(), n.scores)
+	n := newNumberTest(then[:ref.Cells])
+	c.test(newDuel(ref.Counts, cur.Counts, n.scores, len(n.names()), n.figures, 3), n.names())
 	c.combine(c.KS)
 	return c
 }
 
-func cellsOf(g *Grid, v []float64) []uint8 {
-	ids := make([]uint8, len(v))
-	for i, x := range v {
-		if x != x {
-			ids[i] = missingCell
-		} else {
-			ids[i] = g.Cell(x)
-		}
+// pool sums counts by cell; what cell does not name is left out.
+func pool(n []float64, cell []uint8, cells int) []float64 {
+	out := make([]float64, cells)
+	for i, k := range cell {
+		out[k] += n[i]
 	}
-	return ids
+	return out
 }
 
 // Levels compares two samples of levels in the order of time, given as codes
 // in [0, levels) of one dictionary; −1 is missing.
 func Levels(ref, cur []int32, levels int) *Comparison {
-	a, missA := countLevels(ref, levels)
-	b, missB := countLevels(cur, levels)
-	c := newComparison(len(ref), len(cur), missA, missB)
-	if missA < len(ref) && missB < len(cur) {
+	a, b := CountLevels(RowSteps(len(ref))), CountLevels(RowSteps(len(cur)))
+	a.Add(0, ref)
+	b.Add(0, cur)
+	return CompareLevels(a, b, levels)
+}
+
+// CompareLevels compares two samples by the counts of so many levels.
+func CompareLevels(ref, cur *LevelCounts, levels int) *Comparison {
+	a, b := ref.Totals(levels), cur.Totals(levels)
+	cell, cells := levelCells(a, b)
+	x, y := ref.pooled(cell, cells), cur.pooled(cell, cells)
+	c := newComparison(x, y)
+	if c.RefMissing < c.RefRows && c.CurMissing < c.CurRows {
 		c.distances(a, b)
 		c.ChiSquare, c.ChiSquareDF = ChiSquare(a, b)
 		c.ChiSquareP = ChiSquareP(c.ChiSquare, c.ChiSquareDF)
@@ -113,28 +134,11 @@ func Levels(ref, cur []int32, levels int) *Comparison {
 		}
 		known++
 	}
-	cell, cells := levelCells(a, b)
 	l := levelTest{}
-	c.test(mapCells(ref, cell), mapCells(cur, cell), cells, l.names(), l.scores)
+	c.test(newDuel(x, y, l.scores, len(l.names()), l.figures(x.total()), mostFigures), l.names())
 	c.unseen(singles, known)
 	c.combine(c.TotalVariation)
 	return c
-}
-
-func countLevels(codes []int32, levels int) (counts []float64, missing int) {
-	n := make([]int, levels)
-	for _, k := range codes {
-		if k < 0 {
-			missing++
-		} else {
-			n[k]++
-		}
-	}
-	counts = make([]float64, levels)
-	for i, k := range n {
-		counts[i] = float64(k)
-	}
-	return counts, missing
 }
 
 // levelCells gives the most frequent levels of both samples together a cell of
@@ -142,7 +146,7 @@ func countLevels(codes []int32, levels int) (counts []float64, missing int) {
 // reference alone, its chance lows would gather in the common cell and the
 // current sample would seem to exceed it.
 func levelCells(a, b []float64) (cell []uint8, cells int) {
-	order := make([]int, len(a))
+	order := make([]int, min(len(a), mostLevels))
 	for i := range order {
 		order[i] = i
 	}
@@ -151,25 +155,17 @@ func levelCells(a, b []float64) (cell []uint8, cells int) {
 	for rank, i := range order {
 		cell[i] = uint8(min(rank, maxLevels))
 	}
+	for i := mostLevels; i < len(a); i++ {
+		cell[i] = maxLevels
+	}
 	return cell, min(len(order), maxLevels+1)
 }
 
-func mapCells(codes []int32, cell []uint8) []uint8 {
-	ids := make([]uint8, len(codes))
-	for i, k := range codes {
-		if k < 0 {
-			ids[i] = missingCell
-		} else {
-			ids[i] = cell[k]
-		}
-	}
-	return ids
-}
-
-func newComparison(n, m, missA, missB int) *Comparison {
+func newComparison(ref, cur *Counts) *Comparison {
 	nan := math.NaN()
+	a, b := ref.total(), cur.total()
 	return &Comparison{
-		RefRows: n, CurRows: m, RefMissing: missA, CurMissing: missB,
+		RefRows: int(total(a)), CurRows: int(total(b)), RefMissing: int(a[ref.Cells]), CurMissing: int(b[cur.Cells]),
 		PSI: nan, JensenShannon: nan, Hellinger: nan, TotalVariation: nan, LInfinity: nan,
 		KS: nan, KSP: nan, Wasserstein: nan, ChiSquare: nan, ChiSquareP: nan, P: 1,
 	}
@@ -184,15 +180,15 @@ func (c *Comparison) distances(a, b []float64) {
 	c.LInfinity = LInfinity(p, q)
 }
 
-// test runs the tests over cells and combines them.
-func (c *Comparison) test(ref, cur []uint8, cells int, names []string, f statistic) {
-	if len(ref) == 0 || len(cur) == 0 {
+// test runs the tests of a duel.
+func (c *Comparison) test(d *duel, names []string) {
+	if d.n == 0 || d.m == 0 {
 		return
 	}
-	z := make([]float64, len(names))
-	f(z, countCells(ref, cells), countCells(cur, cells))
-	own := observe(ref, cur, cells, len(names), f)
+	z := d.scores()
+	own := d.restlessness()
 	independent := own.independent()
+	c.Seasons, c.duel = d.seasons, d
 	for t, name := range names {
 		p, inflation := own.p(t, z[t], independent)
 		c.Tests = append(c.Tests, Test{name, z[t], inflation, p})

@@ -14,6 +14,10 @@ type Grid struct {
 	Heavy []bool    // per edge: is a cell of its own
 	id    []uint8   // raw cell (2i below edge i, 2i+1 at it) → cell
 	cells int
+	// tenths maps cells to those of the grid of ten parts, on which distances
+	// are taken, as is the custom.
+	tenths []uint8
+	ten    int // cells of that
 }
 
 // maxEdges keeps the cells within a byte.
@@ -28,7 +32,7 @@ func NewGrid(sorted []float64, parts int) *Grid {
 	n := len(sorted)
 	parts = min(max(parts, 1), maxEdges-1)
 	for i := 0; i <= parts && n > 0; i++ {
-		e := sorted[int(math.Round(float64(i)*float64(n-1)/float64(parts)))]
+		e := sorted[(2*i*(n-1)+parts)/(2*parts)]
 		if k := len(g.Edges); k == 0 || e > g.Edges[k-1] {
 			g.Edges = append(g.Edges, e)
 			at := sort.SearchFloat64s(sorted, e)
@@ -82,4 +86,21 @@ func (g *Grid) Counts(sorted []float64) []float64 {
 	}
 	counts[g.cells-1] += float64(len(sorted) - at)
 	return counts
+}
+
+// merge maps g's cells to those of a coarser grid of the same sample, whose
+// edges are among g's.
+func (g *Grid) merge(coarse *Grid) []uint8 {
+	out := make([]uint8, g.cells)
+	for i, e := range g.Edges {
+		out[g.id[2*i]] = coarse.Cell(math.Nextafter(e, math.Inf(-1)))
+		out[g.id[2*i+1]] = coarse.Cell(e)
+	}
+	if n := len(g.Edges); n > 0 {
+		out[g.cells-1] = coarse.Cell(math.Inf(1))
+		if e := g.Edges[n-1]; !g.Heavy[n-1] || e == math.Inf(1) {
+			out[g.cells-1] = coarse.Cell(e)
+		}
+	}
+	return out
 }

@@ -1,6 +1,10 @@
 package drift
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // numberTest scores counts over the cells of a grid.
 type numberTest struct {
@@ -34,6 +38,25 @@ func variance(p, v []float64) float64 {
 
 func (*numberTest) names() []string {
 	return []string{"location", "spread", "shape", "spike", "missing"}
+}
+
+// figures are the parts of the scores that a step has by itself: the mean
+// rank, its mean distance from the middle, and the rate of missing values.
+func (n *numberTest) figures(counts []uint32, out []float64) {
+	cells := len(n.rank)
+	rows, present := sumCounts(counts), 0.0
+	for i, k := range counts[:cells] {
+		present += float64(k)
+		out[0] += float64(k) * n.rank[i]
+		out[1] += float64(k) * n.turn[i]
+	}
+	if present > 0 {
+		out[0] /= present
+		out[1] /= present
+	} else {
+		out[0], out[1] = 0.5, 1./12
+	}
+	out[2] = float64(counts[cells]) / rows
 }
 
 func (n *numberTest) scores(z, a, b []float64) {
@@ -123,6 +146,26 @@ func missingZ(a, b []float64) float64 {
 type levelTest struct{}
 
 func (levelTest) names() []string { return []string{"mix", "spike", "missing"} }
+
+// mostFigures are looked at in a step.
+const mostFigures = 9
+
+// figures are the shares of the most frequent cells and of missing values.
+func (levelTest) figures(total []float64) func(counts []uint32, out []float64) {
+	cells := len(total) - 1
+	order := make([]int, cells)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(total[j], total[i]) })
+	order = append(order[:min(cells, mostFigures-1)], cells)
+	return func(counts []uint32, out []float64) {
+		rows := sumCounts(counts)
+		for k, i := range order {
+			out[k] = float64(counts[i]) / rows
+		}
+	}
+}
 
 func (levelTest) scores(z, a, b []float64) {
 	cells := len(a) - 1

@@ -6,12 +6,23 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// missingCell marks a missing value in a series of cells.
-const missingCell = math.MaxUint8
-
 // A statistic compares two vectors of counts over the same cells, the last of
 // which counts missing values, and writes one z-score a test.
 type statistic func(z, a, b []float64)
+
+// duel is a comparison of one column's counts: all that its p-value is made
+// of, and what a resample of it needs.
+type duel struct {
+	f            statistic
+	tests, cells int
+	strata       int
+	seasons      []string
+	ref, cur     *pile
+	refUnits     []unit
+	curUnits     []unit
+	n, m         int // rows
+	window       int // rows of two units
+}
 
 // restlessness is what windows of rows tell of how much a column moves by
 // itself: the mean square of the z-scores of windows against the rest of their
@@ -31,6 +42,7 @@ type restlessness struct {
 const (
 	windowsWanted = 20 // of the length of both samples together
 	windowsLeast  = 6  // in the reference
+	windowsMost   = 48 // looked at in a sample
 	windowRows    = 50 // least length
 
 	// Half-overlapping windows are not independent, and neither are
@@ -62,20 +74,55 @@ func windowLength(n, m int) int {
 	return min(max((n+m)/windowsWanted, windowRows), m, n/windowsLeast)
 }
 
-// observe slides windows by half their length over each sample.
-func observe(ref, cur []uint8, cells, tests int, f statistic) restlessness {
-	s := restlessness{meanSquare: make([]float64, tests), greatest: make([]float64, tests)}
-	w := windowLength(len(ref), len(cur))
-	if w < 2 {
-		return s
+func newDuel(ref, cur *Counts, f statistic, tests int, figures func(n []uint32, out []float64), figureCount int) *duel {
+	d := &duel{f: f, tests: tests, cells: ref.Cells}
+	a, b, strata, names := strata(ref, cur, figures, figureCount)
+	d.strata, d.seasons = strata, names
+	d.ref, d.cur = ref.pileOf(a, strata), cur.pileOf(b, strata)
+	d.n, d.m = int(d.ref.total), int(d.cur.total)
+	if d.window = windowLength(d.n, d.m); d.window >= 2 {
+		least := float64(d.window / 2)
+		d.refUnits, d.curUnits = ref.units(a, least), cur.units(b, least)
 	}
-	for i, ids := range [][]uint8{ref, cur} {
-		halves := halfCounts(ids, cells, w/2)
-		if len(halves) < 4 {
+	return d
+}
+
+// scores compares the samples: one z a test, as if rows were independent.
+func (d *duel) scores() []float64 {
+	z := make([]float64, d.tests)
+	a := make([]float64, d.cells+1)
+	d.ref.like(a, d.cur)
+	d.f(z, a, d.cur.sum)
+	return z
+}
+
+// restlessness slides windows of two units over each sample.
+func (d *duel) restlessness() restlessness {
+	return d.restless(pick(d.refUnits, nil), pick(d.curUnits, nil))
+}
+
+// pick points to units, all for no order.
+func pick(units []unit, order []int) []*unit {
+	out := make([]*unit, 0, len(units))
+	if order == nil {
+		for i := range units {
+			out = append(out, &units[i])
+		}
+	}
+	for _, i := range order {
+		out = append(out, &units[i])
+	}
+	return out
+}
+
+func (d *duel) restless(ref, cur []*unit) restlessness {
+	s := restlessness{meanSquare: make([]float64, d.tests), greatest: make([]float64, d.tests)}
+	for i, units := range [][]*unit{ref, cur} {
+		if len(units) < 4 {
 			continue
 		}
-		square, greatest := windowScores(halves, cells, tests, f)
-		k := float64(len(halves) - 1)
+		square, greatest := d.windowScores(units, i == 1)
+		k := float64(min(len(units)-1, windowsMost))
 		for t := range square {
 			if i == 0 {
 				s.greatest[t] = greatest[t]
@@ -86,58 +133,70 @@ func observe(ref, cur []uint8, cells, tests int, f statistic) restlessness {
 			s.meanSquare[t] += (square[t] - s.meanSquare[t]) * k / (s.windows + k)
 		}
 		s.windows += k
-		s.df += k*(dfWindow-dfSingle*float64(w)/float64(len(cur))) - 1
+		s.df += k*(dfWindow-dfSingle*float64(d.window)/float64(d.m)) - 1
 	}
 	return s
 }
 
-// windowScores are the mean square and the greatest of the scores of each pair
-// of consecutive halves against the rest of their sample.
-func windowScores(halves [][]float64, cells, tests int, f statistic) (square, greatest []float64) {
-	all := make([]float64, cells+1)
-	for _, h := range halves {
-		for i, c := range h {
-			all[i] += c
-		}
+// windowScores are the mean square and the greatest of the scores of pairs of
+// consecutive units against the rest of their sample. Those of the current
+// sample are held against what they would have if they differed from the rest
+// by the reference's seasons alone.
+func (d *duel) windowScores(units []*unit, current bool) (square, greatest []float64) {
+	rest, in := newPile(d.strata, d.cells), newPile(d.strata, d.cells)
+	for _, u := range units {
+		rest.add(u, 1)
 	}
-	square, greatest = make([]float64, tests), make([]float64, tests)
-	in, out, z := make([]float64, cells+1), make([]float64, cells+1), make([]float64, tests)
-	for k := 1; k < len(halves); k++ {
-		for i := range in {
-			in[i] = halves[k-1][i] + halves[k][i]
-			out[i] = all[i] - in[i]
+	square, greatest = make([]float64, d.tests), make([]float64, d.tests)
+	a, z := make([]float64, d.cells+1), make([]float64, d.tests)
+	spare := make([]float64, d.cells+1)
+	all := len(units) - 1
+	k := min(all, windowsMost)
+	for w := range k {
+		at := w * all / k
+		in.clear()
+		for _, u := range units[at : at+2] {
+			rest.add(u, -1)
+			in.add(u, 1)
 		}
-		f(z, out, in)
+		if current {
+			d.seasoned(a, spare, rest, in)
+		} else {
+			rest.like(a, in)
+		}
+		d.f(z, a, in.sum)
 		for t, v := range z {
-			square[t] += v * v / float64(len(halves)-1)
+			square[t] += v * v / float64(k)
 			greatest[t] = max(greatest[t], math.Abs(v))
+		}
+		for _, u := range units[at : at+2] {
+			rest.add(u, 1)
 		}
 	}
 	return square, greatest
 }
 
-// halfCounts counts the cells in consecutive runs of h rows; a shorter rest at
-// the end is left out.
-func halfCounts(ids []uint8, cells, h int) [][]float64 {
-	out := make([][]float64, 0, len(ids)/h)
-	for ; len(ids) >= h; ids = ids[h:] {
-		out = append(out, countCells(ids[:h], cells))
+// seasoned writes to dst the counts of rest, moved by what the reference says
+// that the strata of in differ from those of rest.
+func (d *duel) seasoned(dst, spare []float64, rest, in *pile) {
+	copy(dst, rest.sum)
+	if d.strata == 1 || rest.total == 0 {
+		return
 	}
-	return out
-}
-
-// countCells counts each cell and, last, the missing values.
-func countCells(ids []uint8, cells int) []float64 {
-	var counts [math.MaxUint8 + 1]int
-	for _, id := range ids {
-		counts[id]++
+	for _, side := range []struct {
+		p    *pile
+		sign float64
+	}{{in, 1}, {rest, -1}} {
+		d.ref.like(spare, side.p)
+		if t := total(spare); t > 0 {
+			for i, x := range spare {
+				dst[i] += side.sign * x / t * rest.total
+			}
+		}
 	}
-	out := make([]float64, cells+1)
-	for i := range cells {
-		out[i] = float64(counts[i])
+	for i, x := range dst {
+		dst[i] = max(x, 0)
 	}
-	out[cells] = float64(counts[missingCell])
-	return out
 }
 
 // independent reports whether no test moves more from window to window than it

@@ -23,9 +23,9 @@ var quantiles = []float64{0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99}
 func (j *job) compare() {
 	j.column = &Column{Kind: j.kind}
 	if j.kind == schema.Numeric {
-		j.numbers()
+		j.compareNumbers()
 	} else {
-		j.levels()
+		j.compareLevels()
 	}
 }
 
@@ -34,18 +34,17 @@ func (j *job) fault(f Fault) {
 	j.faults = append(j.faults, f)
 }
 
-func (j *job) numbers() {
+func (j *job) compareNumbers() {
 	c := j.column
-	ref, _ := numbersOf(j.ref)
-	cur, stray := numbersOf(j.cur)
-	if stray > 0 {
-		j.fault(typeFault(stray, j.cur.Len()))
+	if j.now.stray > 0 {
+		j.fault(typeFault(j.now.stray, j.rows()))
 	}
-	a, _ := drift.Sorted(ref)
-	b, _ := drift.Sorted(cur)
-	c.setComparison(drift.SortedNumbers(ref, cur, a, b))
-	meanA, stdA := drift.Moments(a)
-	meanB, stdB := drift.Moments(b)
+	cur, _ := numbersOf(j.cur)
+	j.b, _ = drift.Sorted(cur)
+	a, b := j.a, j.b
+	c.setComparison(drift.CompareNumbers(j.then.numbers, j.now.numbers, a, b))
+	meanA, stdA := j.then.numbers.Moments()
+	meanB, stdB := j.now.numbers.Moments()
 	c.Mean = &Pair{Number(meanA), Number(meanB)}
 	c.Std = &Pair{Number(stdA), Number(stdB)}
 	for _, q := range quantiles {
@@ -53,6 +52,15 @@ func (j *job) numbers() {
 	}
 	c.Histogram = histogram(a, b)
 	j.numberFaults(a, b)
+}
+
+// rows is the number of current rows.
+func (j *job) rows() (n int) {
+	c := j.now.counts()
+	for _, rows := range c.Steps.Rows {
+		n += rows
+	}
+	return n
 }
 
 // numbersOf reads a column as numbers; stray counts texts that are none and
@@ -136,11 +144,10 @@ func shareOut(sorted, edges []float64) []Number {
 	return out
 }
 
-func (j *job) levels() {
-	c := j.column
-	ref, cur, dict := jointCodes(j.ref, j.cur)
-	c.setComparison(drift.Levels(ref, cur, len(dict)))
-	a, b := count(ref, len(dict)), count(cur, len(dict))
+func (j *job) compareLevels() {
+	c, dict := j.column, j.dict.names
+	c.setComparison(drift.CompareLevels(j.then.levels, j.now.levels, len(dict)))
+	a, b := j.then.levels.Totals(len(dict)), j.now.levels.Totals(len(dict))
 	p, q := drift.Shares(a), drift.Shares(b)
 	for k, level := range dict {
 		if a[k]+b[k] > 0 {
@@ -155,65 +162,6 @@ func (j *job) levels() {
 	})
 	j.levelFaults(total(a), total(b))
 	c.Levels = c.Levels[:min(len(c.Levels), maxLevels)]
-}
-
-// jointCodes reads both columns as levels of one dictionary.
-func jointCodes(a, b *table.Column) (ca, cb []int32, dict []string) {
-	index := map[string]int32{}
-	code := func(text string) int32 {
-		k, ok := index[text]
-		if !ok {
-			k = int32(len(dict))
-			index[text] = k
-			dict = append(dict, text)
-		}
-		return k
-	}
-	return codesOf(a, code), codesOf(b, code), dict
-}
-
-func codesOf(c *table.Column, code func(string) int32) []int32 {
-	out := make([]int32, c.Len())
-	if c.Type == table.String {
-		joint := make([]int32, len(c.Dict))
-		for k, text := range c.Dict {
-			joint[k] = code(text)
-		}
-		for i, k := range c.Codes {
-			if out[i] = -1; k >= 0 {
-				out[i] = joint[k]
-			}
-		}
-		return out
-	}
-	seen := map[float64]int32{} // formatting is slow, levels are few
-	for i := range out {
-		if c.Missing(i) {
-			out[i] = -1
-			continue
-		}
-		if c.Type == table.Time {
-			out[i] = code(c.Format(i))
-			continue
-		}
-		k, ok := seen[c.Floats[i]]
-		if !ok {
-			k = code(c.Format(i))
-			seen[c.Floats[i]] = k
-		}
-		out[i] = k
-	}
-	return out
-}
-
-func count(codes []int32, levels int) []float64 {
-	n := make([]float64, levels)
-	for _, k := range codes {
-		if k >= 0 {
-			n[k]++
-		}
-	}
-	return n
 }
 
 func total(v []float64) (sum float64) {

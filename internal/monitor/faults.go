@@ -58,8 +58,8 @@ func (j *job) numberFaults(a, b []float64) {
 
 // empty reports a column without any value, unless its being absent was.
 func (j *job) empty() {
-	if len(j.faults) == 0 && j.cur.Len() > 0 {
-		j.fault(Fault{Kind: "empty", Detail: fmt.Sprintf("all %d values are missing; in the reference %s are", j.cur.Len(), percent(float64(j.column.Missing.Then)))})
+	if len(j.faults) == 0 && j.rows() > 0 {
+		j.fault(Fault{Kind: "empty", Detail: fmt.Sprintf("all %d values are missing; in the reference %s are", j.rows(), percent(float64(j.column.Missing.Then)))})
 	}
 }
 

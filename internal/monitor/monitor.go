@@ -14,7 +14,6 @@ package monitor
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -29,9 +28,11 @@ import (
 // Input is what a comparison is made of. Only Reference, Current and Columns
 // are needed.
 type Input struct {
-	Reference, Current *table.Table
+	Reference, Current Data
 	// Columns are the input columns to compare; only Name and Kind are read.
-	// Columns of kinds Time and Text are listed as left out. See [KindsOf].
+	// Columns of kinds Time and Text are listed as left out. When it is nil,
+	// every column of the reference is compared but the time's, other times,
+	// row numbers, and texts that hardly repeat.
 	Columns []schema.Column
 	// Skipped are columns that were left out beforehand, for the report.
 	Skipped []Skipped
@@ -56,8 +57,8 @@ type Input struct {
 
 // Truth describes the labelled rows.
 type Truth struct {
-	// Rows hold them, in the order of time; nil stands for the current table.
-	// Truth comes late, so they are often older than the current rows.
+	// Rows hold them, in the order of time. Truth comes late, so they are often
+	// older than the current rows.
 	Rows    *table.Table
 	Task    schema.Task
 	Classes []string // in class order; nil for a regression
@@ -121,32 +122,36 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Compare makes the report. It fails only on input that contradicts itself (a
-// truth that names absent columns, say) or when ctx ends; columns that are
-// empty, constant or absent are findings, not errors.
+// Compare makes the report. It fails on rows that cannot be read, on input
+// that contradicts itself (a truth that names absent columns, say) or when ctx
+// ends; columns that are empty, constant or absent are findings, not errors.
+// Of either side some hundred thousand rows at most are in memory.
 func Compare(ctx context.Context, in Input) (*Report, error) {
 	o := in.Options.withDefaults()
-	ref, cur := ordered(in.Reference, in.ReferenceTime), ordered(in.Current, in.Time)
 	r := &Report{
 		Format: Format, Created: in.Now.UTC().Format(time.RFC3339), ModelVersion: in.ModelVersion,
-		ReferenceRows: ref.NumRows(), Rows: cur.NumRows(),
-		EnoughRows: min(ref.NumRows(), cur.NumRows()) >= o.MinRows,
-		Window:     window(in, cur),
+		ReferenceRows: in.Reference.NumRows(), Rows: in.Current.NumRows(),
+		EnoughRows: min(in.Reference.NumRows(), in.Current.NumRows()) >= o.MinRows,
 		Columns:    map[string]*Column{}, Prediction: map[string]*Column{},
 		Skipped:  slices.Clone(in.Skipped),
+		Segments: []Segment{},
 		Settings: Settings{o.Alpha, o.MinRows, max(o.MinEffect, 0), o.Tolerance},
 	}
-	jobs := jobsOf(in, ref, cur, r)
-	if err := run(ctx, jobs, o.Threads); err != nil {
+	w, err := newWatch(in, r)
+	if err != nil {
+		return nil, err
+	}
+	r.Window = window(in, w.span)
+	if err := w.count(ctx, in); err != nil {
+		return nil, err
+	}
+	w.dropRowNumbers(r)
+	if err := run(ctx, w.jobs, o.Threads); err != nil {
 		return nil, fmt.Errorf("compare columns: %w", err)
 	}
-	r.judge(jobs, o)
+	r.judge(w.jobs, o)
 	if in.Truth != nil {
-		labelled := cur
-		if in.Truth.Rows != nil {
-			labelled = in.Truth.Rows
-		}
-		p, err := performance(in.Truth, labelled, o)
+		p, err := performance(in.Truth, in.Truth.Rows, o)
 		if err != nil {
 			return nil, err
 		}
@@ -155,56 +160,6 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	r.conclude()
 	r.ReportID = r.id(in.Now)
 	return r, nil
-}
-
-// job is the comparison of one column.
-type job struct {
-	name       string
-	kind       schema.Kind
-	prediction bool
-	ref, cur   *table.Column
-	column     *Column
-	faults     []Fault
-}
-
-func jobsOf(in Input, ref, cur *table.Table, r *Report) []*job {
-	var jobs []*job
-	for _, c := range in.Columns {
-		a, b := ref.Column(c.Name), cur.Column(c.Name)
-		switch {
-		case c.Kind == schema.Time || c.Kind == schema.Text:
-			r.skip(c.Name, "a "+string(c.Kind)+" column has no distribution to compare")
-		case a == nil:
-			r.skip(c.Name, "not in the reference")
-		default:
-			j := &job{name: c.Name, kind: c.Kind, ref: a, cur: b}
-			if b == nil {
-				j.fault(Fault{Kind: "absent", Detail: "the column is not in the current rows at all"})
-				j.cur = table.Floats(c.Name, nans(cur.NumRows()))
-			}
-			jobs = append(jobs, j)
-		}
-	}
-	for _, name := range in.Predictions {
-		a, b := ref.Column(name), cur.Column(name)
-		if a != nil && b != nil {
-			kind := schema.Numeric
-			if a.Type == table.String {
-				kind = schema.Categorical
-			}
-			jobs = append(jobs, &job{name: name, kind: kind, prediction: true, ref: a, cur: b})
-		}
-	}
-	return jobs
-}
-
-// nans stands for a column that is absent.
-func nans(n int) []float64 {
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = math.NaN()
-	}
-	return v
 }
 
 // run works off the jobs on some goroutines and waits for them.
@@ -259,53 +214,15 @@ func (r *Report) judge(jobs []*job, o Options) {
 	}
 }
 
-// ordered is t in the order of its time column; missing times come last.
-func ordered(t *table.Table, name string) *table.Table {
-	c := t.Column(name)
-	if name == "" || c == nil || c.Type != table.Time {
-		return t
-	}
-	later := func(i, j int) int {
-		a, b := c.Times[i], c.Times[j]
-		switch {
-		case a == b:
-			return 0
-		case a == table.NoTime:
-			return 1
-		case b == table.NoTime || a < b:
-			return -1
-		}
-		return 1
-	}
-	sorted := true
-	for i := 1; i < len(c.Times) && sorted; i++ {
-		sorted = later(i-1, i) <= 0
-	}
-	if sorted {
-		return t
-	}
-	rows := make([]int, len(c.Times))
-	for i := range rows {
-		rows[i] = i
-	}
-	slices.SortStableFunc(rows, later)
-	return t.Take(rows)
-}
-
 // window is the span of the current rows.
-func window(in Input, cur *table.Table) Window {
+func window(in Input, span [2]int64) Window {
 	from, to := in.From, in.To
-	if c := cur.Column(in.Time); c != nil && c.Type == table.Time {
-		for _, us := range c.Times { // in order, missing ones last
-			if us == table.NoTime {
-				break
-			}
-			if from.IsZero() {
-				from = time.UnixMicro(us)
-			}
-			if in.To.IsZero() {
-				to = time.UnixMicro(us)
-			}
+	if span[0] <= span[1] {
+		if from.IsZero() {
+			from = time.UnixMicro(span[0])
+		}
+		if to.IsZero() {
+			to = time.UnixMicro(span[1])
 		}
 	}
 	format := func(t time.Time) string {

@@ -43,9 +43,12 @@ var streamColumns = []schema.Column{
 
 func compare(t *testing.T, ref, cur *table.Table, change func(*Input)) *Report {
 	t.Helper()
-	in := Input{Reference: ref, Current: cur, Columns: streamColumns, Time: "at", ReferenceTime: "at", Now: noon}
+	in := Input{Reference: Of(ref), Current: Of(cur), Columns: streamColumns, Time: "at", ReferenceTime: "at", Now: noon}
 	if change != nil {
 		change(&in)
+	}
+	if in.Truth != nil && in.Truth.Rows == nil {
+		in.Truth.Rows = cur
 	}
 	r, err := Compare(context.Background(), in)
 	if err != nil {
@@ -302,7 +305,7 @@ func TestPerformanceOfClasses(t *testing.T) {
 			t.Errorf("%+v: %+v", c, p)
 		}
 	}
-	in := Input{Reference: stream(1, 300), Current: cur, Columns: streamColumns, Now: noon, Truth: &Truth{Task: schema.Binary, Actual: "truth"}}
+	in := Input{Reference: Of(stream(1, 300)), Current: Of(cur), Columns: streamColumns, Now: noon, Truth: &Truth{Task: schema.Binary, Rows: cur, Actual: "truth"}}
 	if _, err := Compare(context.Background(), in); err == nil {
 		t.Error("a truth without its column was taken")
 	}
@@ -315,28 +318,32 @@ func TestCancelled(t *testing.T) {
 	for i := range columns {
 		columns[i].Name = "temp"
 	}
-	if _, err := Compare(ctx, Input{Reference: stream(1, 2000), Current: stream(2, 2000), Columns: columns}); err == nil {
+	if _, err := Compare(ctx, Input{Reference: Of(stream(1, 2000)), Current: Of(stream(2, 2000)), Columns: columns}); err == nil {
 		t.Error("a cancelled comparison ended well")
 	}
 }
 
-func TestKindsOf(t *testing.T) {
+func TestKinds(t *testing.T) {
 	ref, _ := stream(1, 2000).With(table.Floats("row", count0(2000)), table.Strings("id", ids("a", 2000)), table.Strings("old", ids("x", 1)[:1:1]).Take(make([]int, 2000)))
 	cur, _ := stream(2, 500).With(table.Floats("row", count0(500)), table.Strings("id", ids("b", 500)), table.Floats("new", count0(500)))
-	columns, skipped := KindsOf(ref, cur, "at")
-	want := append(slices.Clone(streamColumns), schema.Column{Name: "old", Kind: schema.Categorical})
-	if !slices.EqualFunc(columns, want, func(a, b schema.Column) bool { return a.Name == b.Name && a.Kind == b.Kind }) {
-		t.Errorf("columns %v", columns)
+	r := compare(t, ref, cur, func(in *Input) { in.Columns = nil })
+	for _, c := range append(slices.Clone(streamColumns), schema.Column{Name: "old", Kind: schema.Categorical}) {
+		if got := r.Columns[c.Name]; got == nil || got.Kind != c.Kind {
+			t.Errorf("%s: %+v", c.Name, got)
+		}
+	}
+	if len(r.Columns) != len(streamColumns)+1 {
+		t.Errorf("columns %v", r.Order)
 	}
 	var names []string
-	for _, s := range skipped {
+	for _, s := range r.Skipped {
 		names = append(names, s.Column)
 		if s.Reason == "" {
 			t.Errorf("%s without a reason", s.Column)
 		}
 	}
-	if !slices.Equal(names, []string{"at", "row", "id", "new"}) {
-		t.Errorf("skipped %v", skipped)
+	if !slices.Equal(names, []string{"at", "id", "new", "row"}) {
+		t.Errorf("skipped %v", r.Skipped)
 	}
 }
 
@@ -378,7 +385,7 @@ func BenchmarkCompare(b *testing.B) {
 	cur, _ := wide(2, 1_000_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Compare(context.Background(), Input{Reference: ref, Current: cur, Columns: columns, Now: noon}); err != nil {
+		if _, err := Compare(context.Background(), Input{Reference: Of(ref), Current: Of(cur), Columns: columns, Now: noon}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -99,7 +99,9 @@ func (t *Truth) truth(actual *table.Column) []float64 {
 		v, _ := numbersOf(actual)
 		return v
 	}
-	codes, _, dict := jointCodes(actual, &table.Column{Type: table.String})
+	var levels dictionary
+	codes := new(coder).of(actual, &levels)
+	dict := levels.names
 	class := make([]float64, len(dict))
 	for k, text := range dict {
 		class[k] = math.NaN()

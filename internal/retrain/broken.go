@@ -33,7 +33,7 @@ func brokenStretches(ctx context.Context, reference, logged *table.Table, t *sch
 	reference = thin(reference, stretchSkeleton)
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		rows := logged.Take(s)
-		r, err := monitor.Compare(ctx, monitor.Input{Reference: reference, Current: rows, Columns: t.Columns, ReferenceTime: t.Time, Time: orderColumn})
+		r, err := monitor.Compare(ctx, monitor.Input{Reference: monitor.Of(reference), Current: monitor.Of(rows), Columns: t.Columns, ReferenceTime: t.Time, Time: orderColumn})
 		if err != nil {
 			return nil, nil, fmt.Errorf("look for broken feeds: %w", err)
 		}

@@ -237,6 +237,13 @@ func (t *Table) Column(name string) *Column {
 	return nil
 }
 
+// Stream passes each column to visit as one part, as [Source.Stream] does.
+func (t *Table) Stream(visit func(Part) error) error {
+	faults := make([]error, len(t.cols))
+	inParallel(len(t.cols), func(i int) { faults[i] = visit(Part{Index: i, Column: t.cols[i]}) })
+	return firstError(faults)
+}
+
 // Slice returns rows [lo, hi).
 func (t *Table) Slice(lo, hi int) *Table {
 	out := &Table{rows: hi - lo, cols: make([]*Column, len(t.cols))}

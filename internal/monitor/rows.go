@@ -1,0 +1,199 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/table"
+)
+
+// Rows are the rows of a sample, read part by part: a [table.Table] or a
+// [table.Source]. They are read more than once.
+type Rows interface {
+	NumRows() int
+	Names() []string
+	// Stream passes parts to visit, those of one column in order and never two
+	// at a time, those of different columns at once.
+	Stream(visit func(table.Part) error) error
+}
+
+// Data is one side of a comparison.
+type Data struct {
+	Rows
+	// Times, if not nil, are the same rows with only the column of their time,
+	// for sources that read it faster alone.
+	Times Rows
+}
+
+// Of makes a table one side of a comparison.
+func Of(t *table.Table) Data { return Data{Rows: t} }
+
+// sampleRows is the number of rows of a sample that are kept as they are, for
+// what counts cannot tell.
+const sampleRows = 1 << 17
+
+// readAll reads all rows of d, again when a column turns out to be of another
+// type; begin is called before each time.
+func readAll(d Rows, begin func(), visit func(table.Part) error) error {
+	for {
+		begin()
+		if err := d.Stream(visit); !errors.Is(err, table.ErrRetyped) {
+			return err
+		}
+	}
+}
+
+// clock is what is known of the times of a sample's rows.
+type clock struct {
+	rows  Rows
+	index int // of the column of times, -1 for none
+	span  [2]int64
+}
+
+// clockOf finds the first and the last time in a column.
+func clockOf(d Data, name string) (*clock, error) {
+	c := &clock{rows: d.Rows, index: -1}
+	if d.Times != nil {
+		c.rows = d.Times
+	}
+	empty := [2]int64{math.MaxInt64, math.MinInt64}
+	c.span = empty
+	if name == "" {
+		return c, nil
+	}
+	err := readAll(c.rows, func() { c.index, c.span = -1, empty }, func(p table.Part) error {
+		if p.Name != name || p.Type != table.Time {
+			return nil
+		}
+		c.index = p.Index
+		for _, us := range p.Times {
+			if us != table.NoTime {
+				c.span[0], c.span[1] = min(c.span[0], us), max(c.span[1], us)
+			}
+		}
+		return nil
+	})
+	return c, err
+}
+
+// steps cuts the rows into steps of a width.
+func (c *clock) steps(width int64) (*drift.Steps, error) {
+	var t *drift.TimeSteps
+	err := readAll(c.rows, func() { t = drift.NewTimeSteps(width, c.span) }, func(p table.Part) error {
+		if p.Index == c.index {
+			t.Add(p.Times)
+		}
+		return nil
+	})
+	return t.Steps(), err
+}
+
+// leastSteps is the number of steps of time with rows that a reference needs;
+// with fewer, order is that of rows.
+const leastSteps = 8
+
+// stepsOf cuts both samples into steps, of time if both have one.
+func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span [2]int64, err error) {
+	x, err := clockOf(ref, refTime)
+	if err != nil {
+		return nil, nil, span, err
+	}
+	y, err := clockOf(cur, curTime)
+	if err != nil {
+		return nil, nil, span, err
+	}
+	if w := drift.StepWidth(x.span, y.span); w > 0 && x.index >= 0 && y.index >= 0 {
+		if a, err = x.steps(w); err == nil {
+			b, err = y.steps(w)
+		}
+		if err != nil || a.Filled() >= leastSteps {
+			return a, b, y.span, err
+		}
+	}
+	return drift.RowSteps(ref.NumRows()), drift.RowSteps(cur.NumRows()), y.span, nil
+}
+
+// sampler keeps rows of a sample: all of them, or one of every few, drawn by
+// their number alone, so that the values of a row stay together.
+type sampler struct {
+	stride int
+	cols   []*table.Column
+}
+
+func newSampler(d Rows) *sampler {
+	return &sampler{stride: (d.NumRows() + sampleRows - 1) / sampleRows, cols: make([]*table.Column, len(d.Names()))}
+}
+
+// whole reports whether every row is kept.
+func (s *sampler) whole() bool { return s.stride <= 1 }
+
+// add keeps what is drawn of a part.
+func (s *sampler) add(p table.Part) {
+	c := s.cols[p.Index]
+	if c == nil {
+		c = &table.Column{Name: p.Name, Type: p.Type}
+		s.cols[p.Index] = c
+	}
+	c.Dict = p.Dict
+	if s.whole() {
+		c.Floats, c.Codes, c.Times = append(c.Floats, p.Floats...), append(c.Codes, p.Codes...), append(c.Times, p.Times...)
+		return
+	}
+	end := p.Row + p.Len()
+	for block := p.Row / s.stride; block*s.stride < end; block++ {
+		row := block*s.stride + int(mix(uint64(block))%uint64(s.stride)) - p.Row
+		if row < 0 || row >= p.Len() {
+			continue
+		}
+		switch p.Type {
+		case table.String:
+			c.Codes = append(c.Codes, p.Codes[row])
+		case table.Time:
+			c.Times = append(c.Times, p.Times[row])
+		default:
+			c.Floats = append(c.Floats, p.Floats[row])
+		}
+	}
+}
+
+// mix scatters the bits of x (the finalizer of SplitMix64, Steele et al. 2014).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// table is what was kept of all columns.
+func (s *sampler) table(names []string) (*table.Table, error) {
+	cols := make([]*table.Column, len(names))
+	for i, c := range s.cols {
+		if cols[i] = c; c == nil {
+			cols[i] = table.Floats(names[i], []float64{})
+		}
+	}
+	t, err := table.New(cols...)
+	if err != nil {
+		return nil, fmt.Errorf("sample rows: %w", err)
+	}
+	return t, nil
+}
+
+// sampleOf is d in memory if it is small, and else some hundred thousand rows
+// of it, drawn evenly.
+func sampleOf(d Rows) (*table.Table, error) {
+	if t, ok := d.(*table.Table); ok && t.NumRows() <= sampleRows {
+		return t, nil
+	}
+	var s *sampler
+	err := readAll(d, func() { s = newSampler(d) }, func(p table.Part) error {
+		s.add(p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.table(d.Names())
+}
