@@ -65,21 +65,21 @@ func strata(ref, cur *Counts, score func(n []uint32, out []float64), figures int
 			score(n, x[i])
 		}
 	}
-	span := int64(s.Len()) * s.Width
+	span := s.Span() * s.Width
 	for _, o := range seasons {
 		if s.Width > o.longest || span < o.least*o.period {
 			continue
 		}
 		finer, n := make([]int, len(a)), count*o.strata
 		for i := range a {
-			finer[i] = a[i]*o.strata + o.of(s.startOf(i))
+			finer[i] = a[i]*o.strata + o.of(s.at(i))
 		}
 		if !seasonal(x, rows, a, finer, count, n) {
 			continue
 		}
 		a, count = finer, n
 		for i := range b {
-			b[i] = b[i]*o.strata + o.of(cur.Steps.startOf(i))
+			b[i] = b[i]*o.strata + o.of(cur.Steps.at(i))
 		}
 		names = append(names, o.name)
 	}

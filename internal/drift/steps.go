@@ -32,14 +32,14 @@ const NoTime = math.MinInt64
 // own. The zero value has no rows.
 type Steps struct {
 	Width int64 // microseconds of a step; 0: steps are of rows
-	First int64 // number of the first step, counted from 1970 or from row 0
 	Rows  []int // of each step; steps in the midst may have none
 	// Loose says that the last step holds the rows without a time.
 	Loose bool
 
-	each int      // rows of a step where Width is 0
-	runs []run    // rows to steps, by row
-	ids  []uint16 // the same, row by row, where runs would be many
+	cells []int64  // of each step: the multiple of Width since 1970 that it lies in
+	each  int      // rows of a step where Width is 0
+	runs  []run    // rows to steps, by row
+	ids   []uint16 // the same, row by row, where runs would be many
 }
 
 // run is a run of rows of one step; it ends where the next begins.
@@ -57,58 +57,46 @@ func RowSteps(n int) *Steps {
 	return s
 }
 
-// StepWidth is the least length of a step that cuts each of the spans, given
-// as first and last time, into at most a thousand. It is 0 when no span holds a
-// time.
-func StepWidth(spans ...[2]int64) int64 {
+// StepWidth is the least length of a step that cuts each of the spans into at
+// most a thousand. It is 0 when none of them is known.
+func StepWidth(spans ...Span) int64 {
 	for _, w := range widths {
 		fits, known := true, false
 		for _, s := range spans {
-			if s[0] > s[1] {
-				continue
+			if s.Known() {
+				known = true
+				fits = fits && cellOf(s.Last, w)-cellOf(s.First, w) < mostSteps
 			}
-			known = true
-			fits = fits && stepOf(s[1], w)-stepOf(s[0], w) < mostSteps
 		}
-		if !known {
+		switch {
+		case !known:
 			return 0
-		}
-		if fits {
+		case fits:
 			return w
 		}
 	}
 	return widths[len(widths)-1]
 }
 
-// stepOf is the number of the step of width w that holds time us.
-func stepOf(us, w int64) int64 {
+// cellOf is the number of the stretch of width w that holds time us.
+func cellOf(us, w int64) int64 {
 	if w%(7*day) == 0 {
 		us -= monday
 	}
-	k := us / w
-	if us%w < 0 {
-		k--
-	}
-	return k
-}
-
-// startOf is when the step begins, in microseconds since 1970.
-func (s *Steps) startOf(step int) int64 {
-	at := (s.First + int64(step)) * s.Width
-	if s.Width%(7*day) == 0 {
-		at += monday
-	}
-	return at
+	return floorDiv(us, w)
 }
 
 // Start is when a step begins, in microseconds since 1970, or the number of
-// its first row where steps are of rows. The step after the last one with a
-// time begins where that ends.
+// its first row where steps are of rows. Steps that part the rows of one
+// stretch of time begin with it. At Len it is where the last one ends.
 func (s *Steps) Start(step int) int64 {
-	if s.Width == 0 {
+	switch {
+	case s.Width == 0:
 		return int64(step) * int64(s.each)
+	case step == len(s.cells):
+		return startOf(s.cells[step-1]+1, s.Width)
 	}
-	return s.startOf(step)
+	return startOf(s.cells[step], s.Width)
 }
 
 // Len is the number of steps with a place in the order of time.
@@ -117,6 +105,17 @@ func (s *Steps) Len() int {
 		return len(s.Rows) - 1
 	}
 	return len(s.Rows)
+}
+
+// at is Start for strata; the step of rows without a time is put anywhere.
+func (s *Steps) at(step int) int64 { return s.Start(min(step, len(s.cells)-1)) }
+
+// Span is the number of stretches of time from the first step to the last.
+func (s *Steps) Span() int64 {
+	if len(s.cells) == 0 {
+		return 0
+	}
+	return s.cells[len(s.cells)-1] - s.cells[0] + 1
 }
 
 // Filled is the number of steps with rows, those without a time left out.
@@ -130,22 +129,65 @@ func (s *Steps) Filled() int {
 	return n
 }
 
-// TimeSteps cuts rows into steps of time. Their span must be known beforehand;
-// Add passes the rows in order.
-type TimeSteps struct {
-	s    Steps
-	rows int
-	last int // number of the last step with a time
+// startOf is when a stretch of width w begins.
+func startOf(cell, w int64) int64 {
+	if w%(7*day) == 0 {
+		return cell*w + monday
+	}
+	return cell * w
 }
 
-// NewTimeSteps begins steps of a width over a span of first and last time.
-func NewTimeSteps(width int64, span [2]int64) *TimeSteps {
-	t := &TimeSteps{s: Steps{Width: width}, last: -1}
-	if span[0] <= span[1] {
-		t.s.First = stepOf(span[0], width)
-		t.last = int(min(stepOf(span[1], width)-t.s.First, math.MaxUint16-1))
+// A Span is what must be known of times to cut rows into steps of them.
+type Span struct {
+	First, Last int64 // microseconds since 1970; First is greater when no row has a time
+	Rows        int
+	// Ordered says that every row has a time and none is before the row
+	// before it.
+	Ordered bool
+}
+
+// NewSpan is the span of no rows.
+func NewSpan() Span { return Span{First: math.MaxInt64, Last: math.MinInt64, Ordered: true} }
+
+// Known reports whether any row has a time.
+func (s Span) Known() bool { return s.First <= s.Last }
+
+// Add takes in the times of further rows, in order.
+func (s *Span) Add(times []int64) {
+	s.Rows += len(times)
+	for _, us := range times {
+		if us == NoTime {
+			s.Ordered = false
+			continue
+		}
+		s.Ordered = s.Ordered && us >= s.Last
+		s.First, s.Last = min(s.First, us), max(s.Last, us)
 	}
-	t.s.Rows = make([]int, t.last+2)
+}
+
+// TimeSteps cuts rows into steps of time. Add passes the rows in order.
+type TimeSteps struct {
+	s     Steps
+	span  Span
+	rows  int
+	first int64 // stretch of the first step, where rows are not in order
+	most  int   // rows of a step, where they are
+}
+
+// NewTimeSteps begins steps of a width for rows of a span. Where the rows are
+// in order, steps with very many rows are parted.
+func NewTimeSteps(width int64, span Span) *TimeSteps {
+	t := &TimeSteps{s: Steps{Width: width}, span: span, most: max(2*span.Rows/mostSteps, 1)}
+	if span.Ordered {
+		return t
+	}
+	if span.Known() {
+		t.first = cellOf(span.First, width)
+		for k := t.first; k <= cellOf(span.Last, width) && len(t.s.cells) < mostSteps; k++ {
+			t.s.cells = append(t.s.cells, k)
+		}
+	}
+	t.s.Rows = make([]int, len(t.s.cells)+1)
 	return t
 }
 
@@ -154,10 +196,7 @@ func NewTimeSteps(width int64, span [2]int64) *TimeSteps {
 func (t *TimeSteps) Add(times []int64) {
 	s := &t.s
 	for _, us := range times {
-		step := t.last + 1
-		if us != NoTime {
-			step = int(min(max(stepOf(us, s.Width)-s.First, 0), int64(t.last)))
-		}
+		step := t.step(us)
 		s.Rows[step]++
 		switch k := uint16(step); {
 		case s.ids != nil:
@@ -170,6 +209,24 @@ func (t *TimeSteps) Add(times []int64) {
 		}
 		t.rows++
 	}
+}
+
+// step is the step of a row at time us, which it may begin.
+func (t *TimeSteps) step(us int64) int {
+	s := &t.s
+	if !t.span.Ordered {
+		if us == NoTime {
+			return len(s.cells)
+		}
+		return int(min(max(cellOf(us, s.Width)-t.first, 0), int64(len(s.cells)-1)))
+	}
+	last := len(s.cells) - 1
+	if cell := cellOf(us, s.Width); last < 0 || (cell > s.cells[last] || s.Rows[last] >= t.most) && last < math.MaxUint16 {
+		s.cells = append(s.cells, cell)
+		s.Rows = append(s.Rows, 0)
+		last++
+	}
+	return last
 }
 
 const (
@@ -195,8 +252,10 @@ func (s *Steps) spell(rows int) {
 // Steps returns the steps of the rows that were added.
 func (t *TimeSteps) Steps() *Steps {
 	s := &t.s
-	if s.Loose = s.Rows[len(s.Rows)-1] > 0; !s.Loose {
-		s.Rows = s.Rows[:len(s.Rows)-1]
+	if n := len(s.cells); len(s.Rows) > n {
+		if s.Loose = s.Rows[n] > 0; !s.Loose {
+			s.Rows = s.Rows[:n]
+		}
 	}
 	return s
 }

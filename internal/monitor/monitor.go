@@ -215,14 +215,14 @@ func (r *Report) judge(jobs []*job, o Options) {
 }
 
 // window is the span of the current rows.
-func window(in Input, span [2]int64) Window {
+func window(in Input, span drift.Span) Window {
 	from, to := in.From, in.To
-	if span[0] <= span[1] {
+	if span.Known() {
 		if from.IsZero() {
-			from = time.UnixMicro(span[0])
+			from = time.UnixMicro(span.First)
 		}
 		if to.IsZero() {
-			to = time.UnixMicro(span[1])
+			to = time.UnixMicro(span.Last)
 		}
 	}
 	format := func(t time.Time) string {

@@ -3,7 +3,6 @@ package monitor
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/table"
@@ -49,29 +48,22 @@ func readAll(d Rows, begin func(), visit func(table.Part) error) error {
 type clock struct {
 	rows  Rows
 	index int // of the column of times, -1 for none
-	span  [2]int64
+	span  drift.Span
 }
 
-// clockOf finds the first and the last time in a column.
+// clockOf looks through the times in a column.
 func clockOf(d Data, name string) (*clock, error) {
-	c := &clock{rows: d.Rows, index: -1}
+	c := &clock{rows: d.Rows, index: -1, span: drift.NewSpan()}
 	if d.Times != nil {
 		c.rows = d.Times
 	}
-	empty := [2]int64{math.MaxInt64, math.MinInt64}
-	c.span = empty
 	if name == "" {
 		return c, nil
 	}
-	err := readAll(c.rows, func() { c.index, c.span = -1, empty }, func(p table.Part) error {
-		if p.Name != name || p.Type != table.Time {
-			return nil
-		}
-		c.index = p.Index
-		for _, us := range p.Times {
-			if us != table.NoTime {
-				c.span[0], c.span[1] = min(c.span[0], us), max(c.span[1], us)
-			}
+	err := readAll(c.rows, func() { c.index, c.span = -1, drift.NewSpan() }, func(p table.Part) error {
+		if p.Name == name && p.Type == table.Time {
+			c.index = p.Index
+			c.span.Add(p.Times)
 		}
 		return nil
 	})
@@ -90,12 +82,13 @@ func (c *clock) steps(width int64) (*drift.Steps, error) {
 	return t.Steps(), err
 }
 
-// leastSteps is the number of steps of time with rows that a reference needs;
+// leastSteps is the number of stretches of time that a reference must span;
 // with fewer, order is that of rows.
 const leastSteps = 8
 
-// stepsOf cuts both samples into steps, of time if both have one.
-func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span [2]int64, err error) {
+// stepsOf cuts both samples into steps, of time if both have one. span is that
+// of the current rows.
+func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span drift.Span, err error) {
 	x, err := clockOf(ref, refTime)
 	if err != nil {
 		return nil, nil, span, err
@@ -108,7 +101,7 @@ func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span [2
 		if a, err = x.steps(w); err == nil {
 			b, err = y.steps(w)
 		}
-		if err != nil || a.Filled() >= leastSteps {
+		if err != nil || a.Span() >= leastSteps {
 			return a, b, y.span, err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 type watch struct {
 	jobs     []*job
 	ref, cur *drift.Steps
-	span     [2]int64     // first and last time of the current rows
+	span     drift.Span   // of the current rows
 	sample   *table.Table // of the reference
 }
 
