@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -89,7 +90,9 @@ func CompareNumbers(ref, cur *NumberCounts, a, b []float64) *Comparison {
 		}
 	}
 	n := newNumberTest(then[:ref.Cells])
-	c.test(newDuel(ref.Counts, cur.Counts, n.scores, len(n.names()), n.figures, 3), n.names())
+	d := newDuel(ref.Counts, cur.Counts, n.scores, len(n.names()), n.figures, 3)
+	d.coarse, d.coarseCells = ref.grid.tenths, ref.grid.ten
+	c.test(d, n.names())
 	c.combine(c.KS)
 	return c
 }
@@ -135,7 +138,9 @@ func CompareLevels(ref, cur *LevelCounts, levels int) *Comparison {
 		known++
 	}
 	l := levelTest{}
-	c.test(newDuel(x, y, l.scores, len(l.names()), l.figures(x.total()), mostFigures), l.names())
+	d := newDuel(x, y, l.scores, len(l.names()), l.figures(x.total()), mostFigures)
+	d.coarse, d.coarseCells = d.frequent()
+	c.test(d, l.names())
 	c.unseen(singles, known)
 	c.combine(c.TotalVariation)
 	return c
@@ -225,4 +230,29 @@ func (c *Comparison) unseen(singles, known float64) {
 		p = min(known*NewP(singles, n, fresh, m), 1)
 	}
 	c.Tests = append(c.Tests, Test{"unseen", ZOf(p), 1, p})
+}
+
+// datingLevels is the number of levels that changes are dated by.
+const datingLevels = 24
+
+// frequent maps cells of levels to the most frequent of the reference's, to
+// one for those that it lacks, and to one for the rest.
+func (d *duel) frequent() (cell []uint8, cells int) {
+	order := make([]int, d.cells)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(d.ref.sum[j], d.ref.sum[i]) })
+	cell = make([]uint8, d.cells)
+	for rank, i := range order {
+		switch {
+		case d.ref.sum[i] == 0:
+			cell[i] = datingLevels
+		case rank < datingLevels:
+			cell[i] = uint8(rank)
+		default:
+			cell[i] = datingLevels + 1
+		}
+	}
+	return cell, datingLevels + 2
 }

@@ -169,6 +169,18 @@ func (c *LevelCounts) Totals(codes int) []float64 {
 	return append(slices.Clone(c.totals), make([]float64, max(codes-len(c.totals), 0))...)
 }
 
+// Since are the rows of each of so many codes from a step on; codes that are
+// not counted by step have none.
+func (c *LevelCounts) Since(step, codes int) []float64 {
+	out := make([]float64, codes)
+	for _, n := range c.n[step:] {
+		for k := 1; k < len(n) && k <= min(codes, mostLevels); k++ {
+			out[k-1] += float64(n[k])
+		}
+	}
+	return out
+}
+
 // pooled are counts over cells, cell giving that of each code.
 func (c *LevelCounts) pooled(cell []uint8, cells int) *Counts {
 	out := newCounts(c.Steps, cells)

@@ -22,6 +22,9 @@ type duel struct {
 	curUnits     []unit
 	n, m         int // rows
 	window       int // rows of two units
+	now          *Counts
+	coarse       []uint8 // cells that changes are dated by; nil: those of counts
+	coarseCells  int
 }
 
 // restlessness is what windows of rows tell of how much a column moves by
@@ -75,7 +78,7 @@ func windowLength(n, m int) int {
 }
 
 func newDuel(ref, cur *Counts, f statistic, tests int, figures func(n []uint32, out []float64), figureCount int) *duel {
-	d := &duel{f: f, tests: tests, cells: ref.Cells}
+	d := &duel{f: f, tests: tests, cells: ref.Cells, now: cur}
 	a, b, strata, names := strata(ref, cur, figures, figureCount)
 	d.strata, d.seasons = strata, names
 	d.ref, d.cur = ref.pileOf(a, strata), cur.pileOf(b, strata)

@@ -42,7 +42,8 @@ func (j *job) compareNumbers() {
 	cur, _ := numbersOf(j.cur)
 	j.b, _ = drift.Sorted(cur)
 	a, b := j.a, j.b
-	c.setComparison(drift.CompareNumbers(j.then.numbers, j.now.numbers, a, b))
+	j.compared = drift.CompareNumbers(j.then.numbers, j.now.numbers, a, b)
+	c.setComparison(j.compared)
 	meanA, stdA := j.then.numbers.Moments()
 	meanB, stdB := j.now.numbers.Moments()
 	c.Mean = &Pair{Number(meanA), Number(meanB)}
@@ -51,7 +52,6 @@ func (j *job) compareNumbers() {
 		c.Quantiles = append(c.Quantiles, Quantile{q, Number(drift.Quantile(a, q)), Number(drift.Quantile(b, q))})
 	}
 	c.Histogram = histogram(a, b)
-	j.numberFaults(a, b)
 }
 
 // rows is the number of current rows.
@@ -146,22 +146,28 @@ func shareOut(sorted, edges []float64) []Number {
 
 func (j *job) compareLevels() {
 	c, dict := j.column, j.dict.names
-	c.setComparison(drift.CompareLevels(j.then.levels, j.now.levels, len(dict)))
+	j.compared = drift.CompareLevels(j.then.levels, j.now.levels, len(dict))
+	c.setComparison(j.compared)
 	a, b := j.then.levels.Totals(len(dict)), j.now.levels.Totals(len(dict))
+	c.Levels = levelPairs(dict, a, b)
+	c.Levels = c.Levels[:min(len(c.Levels), maxLevels)]
+}
+
+// levelPairs are the shares of levels by their counts, the most changed first.
+func levelPairs(dict []string, a, b []float64) (pairs []LevelPair) {
 	p, q := drift.Shares(a), drift.Shares(b)
 	for k, level := range dict {
 		if a[k]+b[k] > 0 {
-			c.Levels = append(c.Levels, LevelPair{level, Number(p[k]), Number(q[k]), a[k] == 0})
+			pairs = append(pairs, LevelPair{level, Number(p[k]), Number(q[k]), a[k] == 0})
 		}
 	}
-	slices.SortStableFunc(c.Levels, func(x, y LevelPair) int {
+	slices.SortStableFunc(pairs, func(x, y LevelPair) int {
 		if d := cmp.Compare(math.Abs(float64(y.Now-y.Then)), math.Abs(float64(x.Now-x.Then))); d != 0 {
 			return d
 		}
 		return cmp.Compare(x.Level, y.Level)
 	})
-	j.levelFaults(total(a), total(b))
-	c.Levels = c.Levels[:min(len(c.Levels), maxLevels)]
+	return pairs
 }
 
 func total(v []float64) (sum float64) {

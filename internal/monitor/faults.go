@@ -52,7 +52,7 @@ func (j *job) numberFaults(a, b []float64) {
 	case len(b) >= frozenRows && b[0] == b[len(b)-1] && mode(a) < frozenShare:
 		j.fault(Fault{Kind: "frozen", Detail: fmt.Sprintf("every value is %s; the reference runs from %s to %s", short(b[0]), short(a[0]), short(a[len(a)-1]))})
 	default:
-		j.unit(a, b)
+		j.unit(withoutMode(a, b))
 	}
 }
 
@@ -81,8 +81,15 @@ func mode(sorted []float64) float64 {
 // reference where they did not before.
 func (j *job) unit(a, b []float64) {
 	a, b = thinned(a), thinned(b)
+	if len(a) == 0 || len(b) == 0 {
+		return
+	}
 	d := near(a, b, 1, 0)
-	if d < unitMoved || a[0] == a[len(a)-1] {
+	if d < unitMoved {
+		return
+	}
+	if a[0] == a[len(a)-1] {
+		j.unitOfOne(a, b)
 		return
 	}
 	best, fit := factor{}, math.Inf(1)
@@ -109,6 +116,23 @@ func (j *job) unit(a, b []float64) {
 	}
 	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s",
 		short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+}
+
+// unitOfOne is unit for a column of one value, which only a great factor or
+// another sign can tell.
+func (j *job) unitOfOne(a, b []float64) {
+	if a[0] == 0 || b[0] != b[len(b)-1] {
+		return
+	}
+	r := b[0] / a[0]
+	for _, f := range factors {
+		for _, by := range []float64{f.by, 1 / f.by} {
+			if math.Abs(r/by-1) < 1e-6 && (by < 0 || math.Abs(math.Log(by)) >= math.Log(unitSure)) {
+				j.fault(Fault{Kind: "unit", Factor: by, Detail: fmt.Sprintf("the values look multiplied by %s: %s became %s", short(by), short(a[0]), short(b[0]))})
+				return
+			}
+		}
+	}
 }
 
 // near is the KS of a with (b−add)/by, both rounded to single precision, so
@@ -167,9 +191,14 @@ func thinned(sorted []float64) []float64 {
 	return out
 }
 
-// plausible reports whether the median or, where that is 0, a higher quantile
-// has really moved by about the factor.
+// plausible reports whether the distance of the quartiles or, where that is 0,
+// the median or a higher quantile has really moved by about the factor.
 func plausible(a, b []float64, by float64) bool {
+	box := func(v []float64) float64 { return drift.Quantile(v, 0.75) - drift.Quantile(v, 0.25) }
+	if x := box(a); x > 0 {
+		r := box(b) / x / math.Abs(by)
+		return r > 0.75 && r < 1.33
+	}
 	for _, q := range []float64{0.5, 0.75, 0.9, 0.99} {
 		x, y := drift.Quantile(a, q), drift.Quantile(b, q)
 		if by < 0 { // quantiles change places
@@ -183,9 +212,9 @@ func plausible(a, b []float64, by float64) bool {
 	return false
 }
 
-// levelFaults looks for faults in the column's levels, given the number of
+// levelFaults looks for faults in the shares of levels, given the number of
 // rows that have one.
-func (j *job) levelFaults(then, now float64) {
+func (j *job) levelFaults(levels []LevelPair, then, now float64) {
 	switch {
 	case then == 0:
 		return
@@ -195,7 +224,7 @@ func (j *job) levelFaults(then, now float64) {
 	}
 	var gone, fresh []LevelPair
 	most := 0.0
-	for _, l := range j.column.Levels {
+	for _, l := range levels {
 		most = max(most, float64(l.Then))
 		switch {
 		case l.Unseen && float64(l.Now) >= renameShare:

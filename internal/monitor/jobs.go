@@ -21,6 +21,7 @@ type job struct {
 	grid       *drift.Grid
 	a, b       []float64 // sorted values of the samples
 	dict       dictionary
+	compared   *drift.Comparison
 	column     *Column
 	faults     []Fault
 }

@@ -12,6 +12,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -128,6 +129,7 @@ func (o Options) withDefaults() Options {
 // Of either side some hundred thousand rows at most are in memory.
 func Compare(ctx context.Context, in Input) (*Report, error) {
 	o := in.Options.withDefaults()
+	in.Reference, in.Current = ordered(in.Reference, in.ReferenceTime), ordered(in.Current, in.Time)
 	r := &Report{
 		Format: Format, Created: in.Now.UTC().Format(time.RFC3339), ModelVersion: in.ModelVersion,
 		ReferenceRows: in.Reference.NumRows(), Rows: in.Current.NumRows(),
@@ -149,7 +151,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	if err := run(ctx, w.jobs, o.Threads); err != nil {
 		return nil, fmt.Errorf("compare columns: %w", err)
 	}
-	r.judge(w.jobs, o)
+	r.judge(w, o)
 	if in.Truth != nil {
 		p, err := performance(in.Truth, in.Truth.Rows, o)
 		if err != nil {
@@ -187,19 +189,22 @@ func run(ctx context.Context, jobs []*job, threads int) error {
 
 // judge gives each column its verdict. Columns of inputs and predictions are
 // one family.
-func (r *Report) judge(jobs []*job, o Options) {
-	p := make([]float64, len(jobs))
-	for i, j := range jobs {
+func (r *Report) judge(w *watch, o Options) {
+	p := make([]float64, len(w.jobs))
+	for i, j := range w.jobs {
 		p[i] = float64(j.column.P)
 	}
 	limits := o.Rule.Limits(p)
-	for i, j := range jobs {
+	var found []*job
+	for i, j := range w.jobs {
 		c := j.column
 		c.Threshold = Number(limits[i])
 		dead := c.Missing.Now == 1 && c.Missing.Then < 0.5 // however often it paused before
 		c.Drift = r.EnoughRows && (dead || p[i] <= limits[i] && float64(c.Effect) >= o.MinEffect)
 		if c.Drift {
-			c.Reason = c.reason()
+			c.Change = w.date(j)
+			c.Reason = c.Change.Text
+			found = append(found, j)
 		}
 		if j.prediction {
 			r.Prediction[j.name] = c
@@ -208,8 +213,18 @@ func (r *Report) judge(jobs []*job, o Options) {
 		}
 		r.Columns[j.name] = c
 		r.Order = append(r.Order, j.name)
-		if c.Drift { // what a column has always done is no fault
-			r.Faults = append(r.Faults, j.faults...)
+	}
+	slices.SortStableFunc(found, func(a, b *job) int {
+		return cmp.Or(cmp.Compare(a.column.P, b.column.P), cmp.Compare(b.column.strength(), a.column.strength()))
+	})
+	r.Ranked = []string{}
+	for i, j := range found {
+		if i == 0 {
+			r.Since = j.column.Change.Since
+		}
+		if !j.prediction {
+			r.Ranked = append(r.Ranked, j.name)
+			r.Faults = append(r.Faults, j.faults...) // what a column has always done is no fault
 		}
 	}
 }

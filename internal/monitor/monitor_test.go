@@ -114,7 +114,7 @@ func TestShift(t *testing.T) {
 		t.Fatalf("%v, faults %v", r.Drifted(), r.Faults)
 	}
 	c := r.Columns["temp"]
-	if c.P > c.Threshold || c.Effect < 0.1 || c.Wasserstein < 0.3 || c.Wasserstein > 0.45 || !strings.HasPrefix(c.Reason, "the median went from 1") {
+	if c.P > c.Threshold || c.Effect < 0.1 || c.Wasserstein < 0.3 || c.Wasserstein > 0.45 || !strings.Contains(c.Reason, "the median went from 1") || c.Change.Kind != ShiftChange || math.Abs(float64(c.Change.By)-3) > 0.5 {
 		t.Errorf("%+v", c)
 	}
 	if d := c.Mean.Now - c.Mean.Then; d < 2.5 || d > 3.5 {

@@ -60,7 +60,9 @@ type Report struct {
 	Window        Window             `json:"window"`
 	Columns       map[string]*Column `json:"columns"`
 	Order         []string           `json:"order"`
-	Prediction    map[string]*Column `json:"prediction"`
+	// Ranked are the drifted input columns, the most certain first.
+	Ranked     []string           `json:"ranked"`
+	Prediction map[string]*Column `json:"prediction"`
 	// PredictionOrder is Order for Prediction.
 	PredictionOrder []string     `json:"prediction_order,omitempty"`
 	Performance     *Performance `json:"performance,omitempty"`

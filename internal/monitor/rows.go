@@ -1,8 +1,10 @@
 package monitor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/table"
@@ -108,6 +110,43 @@ func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span dr
 	return drift.RowSteps(ref.NumRows()), drift.RowSteps(cur.NumRows()), y.span, nil
 }
 
+// ordered is d with the rows of a table put in the order of their times, which
+// tells more than the steps that rows in disorder are cut into. Rows without a
+// time come last.
+func ordered(d Data, name string) Data {
+	t, ok := d.Rows.(*table.Table)
+	if !ok || name == "" {
+		return d
+	}
+	c := t.Column(name)
+	if c == nil || c.Type != table.Time {
+		return d
+	}
+	later := func(i, j int) int {
+		a, b := c.Times[i], c.Times[j]
+		switch {
+		case a == b:
+			return 0
+		case a == table.NoTime:
+			return 1
+		case b == table.NoTime:
+			return -1
+		}
+		return cmp.Compare(a, b)
+	}
+	rows := make([]int, len(c.Times))
+	sorted := true
+	for i := range rows {
+		rows[i] = i
+		sorted = sorted && (i == 0 || later(i-1, i) <= 0)
+	}
+	if sorted {
+		return d
+	}
+	slices.SortStableFunc(rows, later)
+	return Of(t.Take(rows))
+}
+
 // sampler keeps rows of a sample: all of them, or one of every few, drawn by
 // their number alone, so that the values of a row stay together.
 type sampler struct {
@@ -134,13 +173,8 @@ func (s *sampler) add(p table.Part) {
 		c.Floats, c.Codes, c.Times = append(c.Floats, p.Floats...), append(c.Codes, p.Codes...), append(c.Times, p.Times...)
 		return
 	}
-	end := p.Row + p.Len()
-	for block := p.Row / s.stride; block*s.stride < end; block++ {
-		row := block*s.stride + int(mix(uint64(block))%uint64(s.stride)) - p.Row
-		if row < 0 || row >= p.Len() {
-			continue
-		}
-		switch p.Type {
+	s.each(p.Row, p.Row+p.Len(), func(row int) {
+		switch row -= p.Row; p.Type {
 		case table.String:
 			c.Codes = append(c.Codes, p.Codes[row])
 		case table.Time:
@@ -148,7 +182,26 @@ func (s *sampler) add(p table.Part) {
 		default:
 			c.Floats = append(c.Floats, p.Floats[row])
 		}
+	})
+}
+
+// each calls visit for the rows in [from, to) that are drawn.
+func (s *sampler) each(from, to int, visit func(row int)) {
+	stride := max(s.stride, 1)
+	for block := from / stride; block*stride < to; block++ {
+		if row := block*stride + int(mix(uint64(block))%uint64(stride)); row >= from && row < to {
+			visit(row)
+		}
 	}
+}
+
+// steps are the steps of the rows that are drawn of so many.
+func (s *sampler) steps(of *drift.Steps, rows int) []int32 {
+	var out []int32
+	of.Each(0, rows, func(step, lo, hi int) {
+		s.each(lo, hi, func(int) { out = append(out, int32(step)) })
+	})
+	return out
 }
 
 // mix scatters the bits of x (the finalizer of SplitMix64, Steele et al. 2014).

@@ -5,8 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/healml/healml/internal/schema"
 )
 
 // conclude sets Drift, Reasons and Verdict from the parts.
@@ -21,7 +19,7 @@ func (r *Report) conclude() {
 	for _, f := range r.Faults {
 		r.Reasons = append(r.Reasons, f.Column+": "+f.Detail)
 	}
-	inputs, outputs := r.Drifted(), drifted(r.PredictionOrder, r.Prediction)
+	inputs, outputs := r.Ranked, drifted(r.PredictionOrder, r.Prediction)
 	for _, name := range inputs {
 		if !r.faulty(name) {
 			r.Reasons = append(r.Reasons, name+": "+r.Columns[name].Reason)
@@ -85,30 +83,9 @@ func (p *Performance) String() string {
 	return s
 }
 
-// reason says what changed most in a drifted column.
-func (c *Column) reason() string {
-	if c.Missing.Now == 1 {
-		return "every value is missing"
-	}
-	switch c.strongest() {
-	case "missing":
-		return fmt.Sprintf("missing values went from %s to %s", percent(float64(c.Missing.Then)), percent(float64(c.Missing.Now)))
-	case "unseen":
-		return fmt.Sprintf("%s of the rows have levels that the reference lacks%s", percent(float64(c.Unseen)), c.unseenNames())
-	}
-	if c.Kind != schema.Numeric {
-		if len(c.Levels) == 0 {
-			return "the mix of levels changed"
-		}
-		l := c.Levels[0]
-		return fmt.Sprintf("the share of %q went from %s to %s", cut(l.Level, longLevel), percent(float64(l.Then)), percent(float64(l.Now)))
-	}
-	return c.numberReason()
-}
-
 // numberReason names the first of: a constant, the middle, the spread, one
 // value, the mean.
-func (c *Column) numberReason() string {
+func (c *Column) numberReason(strongest string) string {
 	q := func(at float64) Quantile {
 		for _, q := range c.Quantiles {
 			if q.Q == at {
@@ -122,38 +99,14 @@ func (c *Column) numberReason() string {
 	switch {
 	case c.Std.Now == 0:
 		return fmt.Sprintf("every value is %s; the mean was %s", short(float64(median.Now)), short(float64(c.Mean.Then)))
-	case moved > 0 && (moved > box/4 || c.strongest() == "location"):
+	case moved > 0 && (moved > box/4 || strongest == "location"):
 		return fmt.Sprintf("the median went from %s to %s", short(float64(median.Then)), short(float64(median.Now)))
-	case c.strongest() == "spread":
+	case strongest == "spread":
 		return fmt.Sprintf("the standard deviation went from %s to %s", short(float64(c.Std.Then)), short(float64(c.Std.Now)))
-	case c.strongest() == "spike":
+	case strongest == "spike":
 		return "some values are far more or less frequent than they were"
 	}
 	return fmt.Sprintf("the mean went from %s to %s", short(float64(c.Mean.Then)), short(float64(c.Mean.Now)))
-}
-
-// strongest is the test with the least p-value, of equals the greatest score.
-func (c *Column) strongest() string {
-	best := Test{P: 2}
-	for _, t := range c.Tests {
-		if t.P < best.P || t.P == best.P && math.Abs(float64(t.Z)) > math.Abs(float64(best.Z)) {
-			best = t
-		}
-	}
-	return best.Name
-}
-
-func (c *Column) unseenNames() string {
-	var names []string
-	for _, l := range c.Levels {
-		if l.Unseen {
-			names = append(names, strconv.Quote(cut(l.Level, longLevel)))
-		}
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return ": " + list(names)
 }
 
 // list joins up to four names.

@@ -16,6 +16,7 @@ type watch struct {
 	ref, cur *drift.Steps
 	span     drift.Span   // of the current rows
 	sample   *table.Table // of the reference
+	curStep  []int32      // of the rows in the current sample
 }
 
 func newWatch(in Input, r *Report) (*watch, error) {
@@ -173,6 +174,7 @@ func (w *watch) count(ctx context.Context, in Input) error {
 		}
 		return ctx.Err()
 	})
+	w.curStep = s.steps(w.cur, in.Current.NumRows())
 	for _, j := range w.jobs {
 		if j.curIndex < 0 {
 			j.blank(w.cur)
