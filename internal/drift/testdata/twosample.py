@@ -1,10 +1,12 @@
 """Writes twosample.json: what reference implementations make of the same samples.
 
-Statistics and p-values are SciPy's, statsmodels', Evidently's and NannyML's
-where these follow the same definition. Where they do not, or lose digits, the formula
-is written down here and SciPy is asserted to agree as far as it goes. The limits
-of Cramer-von Mises and Anderson-Darling are summed by mpmath from the series of
-Csorgo & Faraway (1996) and of Anderson & Darling (1954).
+Statistics and p-values are SciPy's, statsmodels' and Evidently's where these
+follow the same definition. Where they do not, or lose digits, the formula is
+written down here and SciPy is asserted to agree as far as it goes. The limits of
+Cramer-von Mises and Anderson-Darling are summed by mpmath from the series of
+Csorgo & Faraway (1996) and of Anderson & Darling (1954). With ties their
+p-values stand on the covariances that the ties leave, summed over all pairs of
+values.
 
     pip install numpy scipy statsmodels mpmath "evidently==0.7.*"
     NML_DISABLE_USAGE_LOGGING=1 python twosample.py
@@ -77,27 +79,50 @@ def ad_limit(z):
     return float(p)
 
 
+def cells(a, b):
+    """Share of each distinct value, share below and at it, and up to its middle."""
+    _, counts = np.unique(np.concatenate([a, b]), return_counts=True)
+    p = counts / counts.sum()
+    return p, np.cumsum(p), np.cumsum(p) - p / 2
+
+
 def cvm(a, b):
     n, m = len(a), len(b)
     z = np.concatenate([a, b])
     d = [Fraction(int(x), n) - Fraction(int(y), m) for x, y in zip((a[:, None] <= z).sum(0), (b[:, None] <= z).sum(0))]
     t = Fraction(n * m, (n + m) ** 2) * sum(x * x for x in d)
     k, N = n * m, n + m
-    var = Fraction((N + 1) * (4 * k * N - 3 * (n * n + m * m) - 2 * k), 180 * N * N * k)
-    p = cvm_limit(1 / 6 + float(t - Fraction(N + 1, 6 * N)) / math.sqrt(45 * var))
-    if len(np.unique(z)) == N:
+    mean, var = Fraction(N + 1, 6 * N), Fraction((N + 1) * (4 * k * N - 3 * (n * n + m * m) - 2 * k), 180 * N * N * k)
+    p, up, _ = cells(a, b)
+    if len(p) < N:  # the moments of a Brownian bridge at the ties
+        t, mean = float(t), (p * up * (1 - up)).sum() * N / (N - 1)
+        cov = np.minimum.outer(up, up) * (1 - np.maximum.outer(up, up))
+        var = float(var) * 45 * 2 * (np.outer(p, p) * cov ** 2).sum()
+    p_value = cvm_limit(1 / 6 + float(t - mean) / math.sqrt(45 * var)) if var else 1.
+    if len(p) == N:
         ref = stats.cramervonmises_2samp(a, b, method="asymptotic")
-        assert abs(ref.statistic - float(t)) < 1e-9 and abs(ref.pvalue - p) < 1e-9, (ref, t, p)
-    return float(t), p
+        assert abs(ref.statistic - float(t)) < 1e-9 and abs(ref.pvalue - p_value) < 1e-9, (ref, t, p_value)
+    return float(t), p_value
 
 
 def anderson(a, b):
-    if len(np.unique(np.concatenate([a, b]))) < 2:
+    p, _, mid = cells(a, b)
+    if len(p) < 2:
         return None, 1.
-    ref = stats.anderson_ksamp([a, b], variant="midrank")
-    p = ad_limit(1 + ref.statistic * math.sqrt(2 * (math.pi ** 2 - 9) / 3))
-    assert not .00101 < ref.pvalue < .2499 or abs(ref.pvalue / p - 1) < .06, (ref.pvalue, p)
-    return ref.statistic, p
+    ref, limit = stats.anderson_ksamp([a, b], variant="midrank"), 2 * (math.pi ** 2 - 9) / 3
+    if len(p) == len(a) + len(b):
+        p_value = ad_limit(1 + ref.statistic * math.sqrt(limit))
+        assert not .00101 < ref.pvalue < .2499 or abs(ref.pvalue / p_value - 1) < .06, (ref.pvalue, p_value)
+        return ref.statistic, p_value
+    v = mid * (1 - mid) - p / 4
+    z = np.unique(np.concatenate([a, b]))
+    f, g = (((x[:, None] < z).mean(0) + (x[:, None] <= z).mean(0)) / 2 for x in (a, b))
+    n, m = len(a), len(b)
+    a2 = (n + m - 1) / (n + m) ** 2 * n * m * (p * (f - g) ** 2 / v).sum()
+    cov = np.minimum.outer(mid, mid) * (1 - np.maximum.outer(mid, mid))
+    np.fill_diagonal(cov, v)
+    var = 2 * (np.outer(p / v, p / v) * cov ** 2).sum()
+    return ref.statistic, ad_limit(1 + (a2 - 1) / math.sqrt(var) * math.sqrt(limit))
 
 
 def kernel_mean(x, y, w):
