@@ -116,23 +116,20 @@ func cdfIntegral(a, b []float64, u float64, f func(d float64) float64) float64 {
 }
 
 // KS is the two-sample Kolmogorov–Smirnov statistic sup|F−G| of two sorted
-// samples without NaN, exact with ties. It is NaN when a sample is empty.
+// samples without NaN, in [0, 1], exact with ties (Smirnov 1939; scipy's
+// ks_2samp). It is NaN when a sample is empty. Infinities are values like
+// others.
 func KS(a, b []float64) float64 {
-	if len(a) == 0 || len(b) == 0 {
+	n, m := len(a), len(b)
+	if n == 0 || m == 0 {
 		return math.NaN()
 	}
-	i, j, d := 0, 0, 0.0
-	for i < len(a) && j < len(b) {
-		x := min(a[i], b[j])
-		for i < len(a) && a[i] == x {
-			i++
-		}
-		for j < len(b) && b[j] == x {
-			j++
-		}
-		d = max(d, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
+	d, greatest := 0, 0 // n·m·(F−G)
+	for s := range steps(a, b) {
+		d += s.a*m - s.b*n
+		greatest = max(greatest, d, -d)
 	}
-	return d
+	return float64(greatest) / (float64(n) * float64(m))
 }
 
 // KSP is the p-value of a two-sample Kolmogorov–Smirnov statistic d with n and
@@ -188,30 +185,47 @@ func Quantile(sorted []float64, q float64) float64 {
 // Moments are the mean and the population standard deviation of the finite
 // values, NaN when there is none.
 func Moments(v []float64) (mean, std float64) {
-	greatest, n := 0.0, 0.0
+	u := unit(greatestFinite(v))
+	_, mean, std = momentsIn(v, u)
+	return mean / u, std / u
+}
+
+// momentsIn are the number of finite values, and the moments of u times these.
+// Sums start at the first value, so that a constant has a deviation of exactly 0.
+func momentsIn(v []float64, u float64) (n, mean, std float64) {
+	start, sum := 0.0, 0.0
 	for _, x := range v {
 		if x-x == 0 {
+			if n == 0 {
+				start = u * x
+			}
 			n++
-			greatest = max(greatest, math.Abs(x))
+			sum += u*x - start
 		}
 	}
 	if n == 0 {
-		return math.NaN(), math.NaN()
+		return 0, math.NaN(), math.NaN()
 	}
-	u, k := unit(greatest), 0.0
+	mean = start + sum/n
+	var rest, squares float64
 	for _, x := range v {
 		if x-x == 0 {
-			k++
-			mean += (u*x - mean) / k
+			d := u*x - mean
+			rest += d // what rounding left
+			squares += d * d
 		}
 	}
-	ss := 0.0
+	return n, mean + rest/n, math.Sqrt(max(squares-rest*rest/n, 0) / n)
+}
+
+func greatestFinite(v []float64) float64 {
+	g := 0.0
 	for _, x := range v {
-		if x-x == 0 {
-			ss += (u*x - mean) * (u*x - mean)
+		if x = math.Abs(x); x <= math.MaxFloat64 && x > g {
+			g = x
 		}
 	}
-	return mean / u, math.Sqrt(ss/n) / u
+	return g
 }
 
 // Shares divides counts by their sum; all are 0 when the sum is.

@@ -67,29 +67,61 @@ func Mood(a, b []float64) (z, p float64) {
 // samples: t, positive where b is greater, its degrees of freedom and the
 // two-sided p-value (scipy's ttest_ind with equal_var=False, whose sign is the
 // other way round). All are NaN with fewer than two finite values a sample.
-// Constants have the degrees of equal variances: t 0 and p 1 when they are
-// equal, ±∞ and 0 when not.
+// Constants have the degrees of [StudentT]: t 0 and p 1 when they are equal, ±∞
+// and 0 when not.
 func WelchT(a, b []float64) (t, df, p float64) {
-	n, m := countFinite(a), countFinite(b)
-	if n < 2 || m < 2 {
-		return math.NaN(), math.NaN(), math.NaN()
+	n, m, d, va, vb := meansOf(a, b)
+	if math.IsNaN(d) {
+		return d, d, d
 	}
-	u := unit(max(greatestFinite(a), greatestFinite(b)))
-	ma, sa := Moments(scaled(a, u))
-	mb, sb := Moments(scaled(b, u))
-	va, vb := sa*sa/(n-1), sb*sb/(m-1) // squared standard errors
-	d, v := mb-ma, va+vb
-	switch {
-	case v > 0:
+	va, vb = va/n, vb/m
+	df = n + m - 2
+	if v := va + vb; v > 0 {
 		wa, wb := va/v, vb/v
 		df = 1 / (wa*wa/(n-1) + wb*wb/(m-1))
-		t = d / math.Sqrt(v)
-	case d == 0:
-		return 0, n + m - 2, 1
-	default:
-		return math.Copysign(math.Inf(1), d), n + m - 2, 0
 	}
-	return t, df, studentP(t, df)
+	t, p = tOf(d, va+vb, df)
+	return t, df, p
+}
+
+// StudentT is Student's test of the means of the finite values of two samples
+// under one variance, Evidently's "t_test" (scipy's ttest_ind, whose sign is the
+// other way round): t, positive where b is greater, n+m−2 degrees of freedom and the
+// two-sided p-value. Where the variances differ, prefer [WelchT], whose rules
+// for NaN and constants it shares.
+func StudentT(a, b []float64) (t, df, p float64) {
+	n, m, d, va, vb := meansOf(a, b)
+	if math.IsNaN(d) {
+		return d, d, d
+	}
+	df = n + m - 2
+	t, p = tOf(d, ((n-1)*va+(m-1)*vb)/df*(1/n+1/m), df)
+	return t, df, p
+}
+
+// meansOf are the numbers of finite values of two samples, the difference of
+// their means and their unbiased variances, in a common [unit]. The difference is NaN
+// when either has fewer than two.
+func meansOf(a, b []float64) (n, m, d, va, vb float64) {
+	u := unit(max(greatestFinite(a), greatestFinite(b)))
+	n, ma, sa := momentsIn(a, u)
+	m, mb, sb := momentsIn(b, u)
+	if n < 2 || m < 2 {
+		return n, m, math.NaN(), 0, 0
+	}
+	return n, m, mb - ma, sa * sa * n / (n - 1), sb * sb * m / (m - 1)
+}
+
+// tOf is d over its standard error, with its p-value; a constant has none.
+func tOf(d, variance, df float64) (t, p float64) {
+	switch {
+	case variance > 0:
+		t = d / math.Sqrt(variance)
+		return t, studentP(t, df)
+	case d == 0:
+		return 0, 1
+	}
+	return math.Copysign(math.Inf(1), d), 0
 }
 
 // BrownForsythe is the test of spread of Brown & Forsythe (1974), Levene's
@@ -106,8 +138,8 @@ func BrownForsythe(a, b []float64) (f, p float64) {
 		return math.NaN(), math.NaN()
 	}
 	u := unitOf(a, b)
-	ma, sa := Moments(deviations(a, u))
-	mb, sb := Moments(deviations(b, u))
+	_, ma, sa := momentsIn(deviations(a, u), 1)
+	_, mb, sb := momentsIn(deviations(b, u), 1)
 	within := n*sa*sa + m*sb*sb
 	between := n * m / (n + m) * (mb - ma) * (mb - ma)
 	rounding := 1e-28 * (n*ma*ma + m*mb*mb)
@@ -126,29 +158,10 @@ func BrownForsythe(a, b []float64) (f, p float64) {
 // its median.
 func deviations(sorted []float64, u float64) []float64 {
 	v := make([]float64, len(sorted))
-	median := Quantile(scaled(sorted, u), 0.5)
+	n := len(sorted)
+	median := (u*sorted[(n-1)/2] + u*sorted[n/2]) / 2
 	for i, x := range sorted {
 		v[i] = math.Abs(u*x - median)
 	}
 	return v
-}
-
-func countFinite(v []float64) float64 {
-	n := 0
-	for _, x := range v {
-		if x-x == 0 {
-			n++
-		}
-	}
-	return float64(n)
-}
-
-func greatestFinite(v []float64) float64 {
-	g := 0.0
-	for _, x := range v {
-		if x-x == 0 {
-			g = max(g, math.Abs(x))
-		}
-	}
-	return g
 }
