@@ -51,6 +51,7 @@ type twoSampleFile struct {
 		Counts [4]float64
 		Z, P   number
 		Lo, Hi float64
+		Fisher float64
 		Wilson [2]float64
 	}
 	Limits    struct{ CVM, AD, Binomial, Student [][]float64 }
@@ -99,6 +100,8 @@ func twoSample(a, b []float64) map[string]float64 {
 	v["auc"], v["mw"], v["mw_p"] = MannWhitney(a, b)
 	v["mood"], v["mood_p"] = Mood(a, b)
 	v["welch"], v["welch_df"], v["welch_p"] = WelchT(a, b)
+	v["student"], _, v["student_p"] = StudentT(a, b)
+	v["es"], v["es_p"] = EppsSingleton(a, b)
 	v["bf"], v["bf_p"] = BrownForsythe(a, b)
 	v["mean"], v["std"] = Moments(a)
 	return v
@@ -143,6 +146,7 @@ func TestTwoSampleGolden(t *testing.T) {
 		z, p := ProportionZ(c.Counts[0], c.Counts[1], c.Counts[2], c.Counts[3])
 		nearGolden(t, "proportion z", z, float64(c.Z))
 		nearGolden(t, "proportion p", p, float64(c.P))
+		near(t, "fisher", FisherExact(c.Counts[0], c.Counts[1], c.Counts[2], c.Counts[3]), c.Fisher, 1e-9)
 		_, lo, hi := ProportionShift(c.Counts[0], c.Counts[1], c.Counts[2], c.Counts[3], 0.95)
 		near(t, "newcombe low", lo, c.Lo, 1e-9)
 		near(t, "newcombe high", hi, c.Hi, 1e-9)

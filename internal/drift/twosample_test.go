@@ -12,7 +12,7 @@ import (
 
 // directed are the statistics of [twoSample] that change their sign, or the
 // side of ½, when the samples change places.
-var directed = map[string]bool{"mw": true, "mood": true, "welch": true}
+var directed = map[string]bool{"mw": true, "mood": true, "welch": true, "student": true}
 
 // sides are statistics of one sample only.
 var sides = map[string]bool{"mean": true, "std": true}
@@ -130,12 +130,12 @@ func TestIdentical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := values(t, "a")
 		got := twoSample(a, slices.Clone(a))
-		for _, name := range []string{"ks", "wasserstein", "energy", "cvm", "mw", "welch", "bf"} {
+		for _, name := range []string{"ks", "wasserstein", "energy", "cvm", "mw", "welch", "student", "bf", "es"} {
 			if math.Abs(got[name]) > 1e-12 {
 				t.Errorf("%s is %v", name, got[name])
 			}
 		}
-		for _, name := range []string{"mw_p", "mood_p", "welch_p", "bf_p"} {
+		for _, name := range []string{"mw_p", "mood_p", "welch_p", "student_p", "bf_p", "es_p"} {
 			if !(got[name] > 1-1e-6) && got[name] == got[name] {
 				t.Errorf("%s is %v", name, got[name])
 			}
@@ -242,6 +242,7 @@ func TestTwoSampleDefined(t *testing.T) {
 		undefined := map[string]bool{
 			"mmd": min(len(a), len(b)) < 2, "mmd20": min(len(a), len(b)) < 2, "ad": all < 4, "ad_p": all < 4, "mood": all < 3, "mood_p": all < 3,
 			"welch": min(fa, fb) < 2, "welch_df": min(fa, fb) < 2, "welch_p": min(fa, fb) < 2,
+			"student": min(fa, fb) < 2, "student_p": min(fa, fb) < 2, "es": min(fa, fb) < 5, "es_p": min(fa, fb) < 5,
 			"bf": min(fa, fb) < 1 || fa+fb < 3, "bf_p": min(fa, fb) < 1 || fa+fb < 3, "mean": fa == 0, "std": fa == 0,
 		}
 		for name, v := range twoSample(a, b) {
@@ -278,7 +279,7 @@ func TestTwoSampleEmpty(t *testing.T) {
 	s, lo, hi := ProportionShift(1, 2, 0, 0, 0.95)
 	w, _ := Wilson(0, 0, 0.95)
 	q, _, _ := QuantileShift(nil, one, 0.5, 0.95)
-	for i, v := range []float64{zp, p, s, lo, hi, w, q, KullbackLeibler([]float64{0, 0}, []float64{1, 0}), KullbackLeibler(nil, nil)} {
+	for i, v := range []float64{zp, p, FisherExact(0, 0, 3, 9), s, lo, hi, w, q, KullbackLeibler([]float64{0, 0}, []float64{1, 0}), KullbackLeibler(nil, nil)} {
 		if !math.IsNaN(v) {
 			t.Errorf("%d is %v", i, v)
 		}
@@ -337,7 +338,7 @@ func TestTwoSampleNull(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"cvm_p", "ad_p", "mw_p", "mood_p", "welch_p", "bf_p"} {
+		for _, name := range []string{"cvm_p", "ad_p", "mw_p", "mood_p", "welch_p", "student_p", "bf_p", "es_p"} {
 			rate := float64(hits[name]) / runs
 			if law == "bits" && name == "bf_p" {
 				continue // about a median of 0 or 1 it is hardly ever small
@@ -486,6 +487,7 @@ func BenchmarkTwoSample(b *testing.B) {
 		{"ks", func() { KS(x, y) }}, {"wasserstein", func() { Wasserstein(x, y) }}, {"energy", func() { EnergyDistance(x, y) }},
 		{"cramer-von-mises", func() { CramerVonMises(x, y) }}, {"anderson-darling", func() { AndersonDarling(x, y) }},
 		{"mann-whitney", func() { MannWhitney(x, y) }}, {"mood", func() { Mood(x, y) }}, {"welch", func() { WelchT(x, y) }},
+		{"epps-singleton", func() { EppsSingleton(x, y) }},
 		{"brown-forsythe", func() { BrownForsythe(x, y) }}, {"quantile-shift", func() { QuantileShift(x, y, 0.9, 0.95) }},
 		{"mmd", func() { MMD(x, y, 0) }},
 	} {

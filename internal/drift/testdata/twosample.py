@@ -19,7 +19,7 @@ from fractions import Fraction
 import mpmath as mp
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 warnings.simplefilter("ignore")
@@ -35,6 +35,7 @@ pairs = {
     "binary": ((r.random(60) < .3).astype(float), (r.random(50) < .5).astype(float)),
     "tiny": (np.array([.5, 1.5, 2.25]), np.array([1., 3., 4., 8.])),
     "two and three": (np.array([0., 1.]), np.array([.25, 2., 7.])),
+    "small": (np.round(np.random.default_rng(3).normal(size=9), 2), np.round(np.random.default_rng(4).normal(1, 2, 12), 2)),
     "uneven": (r.normal(size=8), r.normal(.5, 1, 150)),
     "heavy tails": (r.standard_cauchy(80), r.standard_cauchy(70) * 2 + .5),
     "spread": (r.uniform(-1, 1, 70), r.uniform(-2, 2, 80)),
@@ -191,6 +192,13 @@ for name, (a, b) in pairs.items():
     c["mood"], c["mood_p"] = -ref.statistic, ref.pvalue
     ref = stats.ttest_ind(fb * u, fa * u, equal_var=False)
     c["welch"], c["welch_df"], c["welch_p"] = ref.statistic, ref.df if fa.var() or fb.var() else math.nan, ref.pvalue
+    ref = stats.ttest_ind(fb * u, fa * u)
+    c["student"], c["student_p"] = ref.statistic, ref.pvalue
+    if min(len(fa), len(fb)) >= 5:
+        with np.errstate(all="ignore"):
+            scale = stats.iqr(np.concatenate([fa * u, fb * u]))
+        if scale > 0 and (fa.var() or fb.var()):
+            c["es"], c["es_p"] = stats.epps_singleton_2samp(fa * u, fb * u)
     ref = stats.levene(fa * u, fb * u, center="median")
     c["bf"], c["bf_p"] = ref.statistic, ref.pvalue
     c["mean"], c["std"] = (fa * u).mean() / u, (fa * u).std() / u
@@ -206,11 +214,11 @@ for a, b in (([40, 30, 20, 10], [30, 30, 25, 25]), ([100, 50, 8], [300, 200, 40]
     levels.append(dict(a=a, b=b, g=g, df=df, p=p, kl=stats.entropy(lift(a), lift(b)), lk=stats.entropy(lift(b), lift(a))))
 
 proportions = []
-for a, n, b, m in ((30, 100, 45, 100), (0, 40, 3, 50), (5, 5, 7, 9), (900, 1000, 4600, 5000), (1, 1000000, 9, 1000000), (56, 70, 48, 80), (0, 10, 0, 20), (20, 20, 10, 10)):
+for a, n, b, m in ((30, 100, 45, 100), (0, 40, 3, 50), (5, 5, 7, 9), (900, 1000, 4600, 5000), (1, 1000000, 9, 1000000), (56, 70, 48, 80), (0, 10, 0, 20), (20, 20, 10, 10), (3, 12, 9, 12), (40, 400, 300, 500), (7, 10, 7, 10)):
     z, p = proportions_ztest([b, a], [m, n])
     lo, hi = confint_proportions_2indep(b, m, a, n, method="newcomb", compare="diff")
     wilson = proportion_confint(a, n, method="wilson")
-    proportions.append(dict(counts=[a, n, b, m], z=z, p=p if z == z else math.nan, lo=lo, hi=hi, wilson=wilson))
+    proportions.append(dict(counts=[a, n, b, m], z=z, p=p if z == z else math.nan, fisher=stats.fisher_exact([[a, n - a], [b, m - b]])[1], lo=lo, hi=hi, wilson=wilson))
 
 limits = dict(cvm=[[x, cvm_limit(x)] for x in (.002, .01, .02, .05, .1, .2, .34730, .46136, .74346, 1.16786, 2, 5, 12)],
               ad=[[x, ad_limit(x)] for x in (.01, .1, .2, .5, 1, 1.933, 2.492, 3.878, 6, 10, 25)],
@@ -219,7 +227,7 @@ limits = dict(cvm=[[x, cvm_limit(x)] for x in (.002, .01, .02, .05, .1, .2, .347
 
 
 def evidently():
-    from evidently.legacy.calculations.stattests import energy_distance, hellinger_distance, jensenshannon, kl_div, mmd_stattest, psi, tvd_stattest, wasserstein_distance_norm, z_stattest
+    from evidently.legacy.calculations.stattests import energy_distance, hellinger_distance, jensenshannon, kl_div, mmd_stattest, psi, wasserstein_distance_norm, z_stattest
     from evidently.legacy.core import ColumnType
     out = dict(levels=[], numbers=[])
     for a, b in (([40, 30, 20, 10], [30, 30, 25, 25]), ([500, 300, 150], [200, 300, 90]), ([60, 40], [90, 110])):
