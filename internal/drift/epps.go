@@ -73,27 +73,25 @@ func waves(v []float64, u, middle, scale float64) (mean vector4, cov matrix4) {
 		g[1], g[3] = g[0]*g[0]-g[2]*g[2], 2*g[0]*g[2] // of twice the angle
 		return g
 	}
-	n := float64(len(v))
-	for _, x := range v {
-		for i, g := range at(x) {
-			mean[i] += g / n
-		}
-	}
+	n, start := float64(len(v)), at(v[0]) // sums from it leave a constant 0
 	for _, x := range v {
 		g := at(x)
 		for i := range g {
-			g[i] -= mean[i]
-		}
-		for i := range g {
+			g[i] -= start[i]
+			mean[i] += g[i]
 			for j := range i + 1 {
-				cov[i][j] += g[i] * g[j] / n
+				cov[i][j] += g[i] * g[j]
 			}
 		}
 	}
 	for i := range cov {
-		for j := range i {
+		for j := range i + 1 {
+			cov[i][j] = (cov[i][j] - mean[i]*mean[j]/n) / n
 			cov[j][i] = cov[i][j]
 		}
+	}
+	for i := range mean {
+		mean[i] = start[i] + mean[i]/n
 	}
 	return mean, cov
 }
