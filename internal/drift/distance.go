@@ -95,7 +95,7 @@ func Wasserstein(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return math.NaN()
 	}
-	u := unitOf(a, b)
+	u := scaleOf(a, b)
 	return cdfIntegral(a, b, u, math.Abs) / u
 }
 
@@ -185,7 +185,7 @@ func Quantile(sorted []float64, q float64) float64 {
 // Moments are the mean and the population standard deviation of the finite
 // values, NaN when there is none.
 func Moments(v []float64) (mean, std float64) {
-	u := unit(greatestFinite(v))
+	u := scaleFor(greatestFinite(v))
 	_, mean, std = momentsIn(v, u)
 	return mean / u, std / u
 }

@@ -12,7 +12,7 @@ func EnergyDistance(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return math.NaN()
 	}
-	u := unitOf(a, b)
+	u := scaleOf(a, b)
 	return math.Sqrt(2*cdfIntegral(a, b, u, func(d float64) float64 { return d * d })) / math.Sqrt(u)
 }
 
@@ -41,7 +41,7 @@ func MMD(a, b []float64, rows int) float64 {
 		rows = DefaultMMDRows
 	}
 	a, b = thinned(a, rows), thinned(b, rows)
-	u := unitOf(a, b)
+	u := scaleOf(a, b)
 	a, b = scaled(a, u), scaled(b, u)
 	return discrepancy(a, b, n, m, medianGap(a, b))
 }

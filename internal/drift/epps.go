@@ -17,7 +17,7 @@ func EppsSingleton(a, b []float64) (w, p float64) {
 	if n < 5 || m < 5 {
 		return math.NaN(), math.NaN()
 	}
-	u := unitOf(a, b)
+	u := scaleOf(a, b)
 	middle, scale := middleOf(a, b, u)
 	if scale == 0 {
 		return 0, 1

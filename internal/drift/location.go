@@ -100,10 +100,10 @@ func StudentT(a, b []float64) (t, df, p float64) {
 }
 
 // meansOf are the numbers of finite values of two samples, the difference of
-// their means and their unbiased variances, in a common [unit]. The difference is NaN
+// their means and their unbiased variances, in a common [scaleFor]. The difference is NaN
 // when either has fewer than two.
 func meansOf(a, b []float64) (n, m, d, va, vb float64) {
-	u := unit(max(greatestFinite(a), greatestFinite(b)))
+	u := scaleFor(max(greatestFinite(a), greatestFinite(b)))
 	n, ma, sa := momentsIn(a, u)
 	m, mb, sb := momentsIn(b, u)
 	if n < 2 || m < 2 {
@@ -137,7 +137,7 @@ func BrownForsythe(a, b []float64) (f, p float64) {
 	if n == 0 || m == 0 || n+m < 3 {
 		return math.NaN(), math.NaN()
 	}
-	u := unitOf(a, b)
+	u := scaleOf(a, b)
 	_, ma, sa := momentsIn(deviations(a, u), 1)
 	_, mb, sb := momentsIn(deviations(b, u), 1)
 	within := n*sa*sa + m*sb*sb

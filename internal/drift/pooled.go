@@ -46,12 +46,12 @@ func finite(sorted []float64) []float64 {
 	return sorted[lo:hi]
 }
 
-// unit is the power of two by which values of magnitude up to greatest are
+// scaleFor is the power of two by which values of magnitude up to greatest are
 // multiplied so that neither their differences nor the squares of these
 // overflow or vanish: 1 for all that one meets, which keeps results as they
 // are. Multiplying by it is exact but for values too small to matter beside
 // the greatest.
-func unit(greatest float64) float64 {
+func scaleFor(greatest float64) float64 {
 	if greatest == 0 || greatest > 0x1p-300 && greatest < 0x1p300 {
 		return 1
 	}
@@ -59,15 +59,15 @@ func unit(greatest float64) float64 {
 	return math.Ldexp(1, min(max(-exponent, -1000), 1000))
 }
 
-// unitOf is the [unit] of the finite values of sorted samples.
-func unitOf(samples ...[]float64) float64 {
+// scaleOf is the [scaleFor] of the finite values of sorted samples.
+func scaleOf(samples ...[]float64) float64 {
 	greatest := 0.0
 	for _, s := range samples {
 		if s = finite(s); len(s) > 0 {
 			greatest = max(greatest, -s[0], s[len(s)-1])
 		}
 	}
-	return unit(greatest)
+	return scaleFor(greatest)
 }
 
 // scaled returns u·v; v itself when u is 1.
