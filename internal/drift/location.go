@@ -100,7 +100,7 @@ func StudentT(a, b []float64) (t, df, p float64) {
 }
 
 // meansOf are the numbers of finite values of two samples, the difference of
-// their means and their unbiased variances, in a common [scaleFor]. The difference is NaN
+// their means and their unbiased variances, times a common power of two. The difference is NaN
 // when either has fewer than two.
 func meansOf(a, b []float64) (n, m, d, va, vb float64) {
 	u := scaleFor(max(greatestFinite(a), greatestFinite(b)))

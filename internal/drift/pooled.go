@@ -59,7 +59,7 @@ func scaleFor(greatest float64) float64 {
 	return math.Ldexp(1, min(max(-exponent, -1000), 1000))
 }
 
-// scaleOf is the [scaleFor] of the finite values of sorted samples.
+// scaleOf is scaleFor the greatest finite value of sorted samples.
 func scaleOf(samples ...[]float64) float64 {
 	greatest := 0.0
 	for _, s := range samples {
