@@ -23,6 +23,25 @@ func PSI(p, q []float64) float64 {
 	return sum
 }
 
+// KullbackLeibler is the Kullback–Leibler divergence Σ p·ln(p/q) of the vector
+// of shares p from q, in nats, ≥ 0 (Kullback & Leibler 1951; scipy's entropy).
+// With p the reference it is Evidently's "kl_div". Shares below [ZeroShare] are
+// lifted to it and divided by their sum again; it is NaN when either vector sums
+// to 0, that is, has no rows. It is not symmetric; the sum of both directions
+// is [PSI] but for that division.
+func KullbackLeibler(p, q []float64) float64 {
+	if total(p) == 0 || total(q) == 0 {
+		return math.NaN()
+	}
+	var sp, sq, sum float64
+	for i := range p {
+		a, b := max(p[i], ZeroShare), max(q[i], ZeroShare)
+		sp, sq = sp+a, sq+b
+		sum += a * math.Log(a/b)
+	}
+	return max(sum/sp-math.Log(sp/sq), 0)
+}
+
 // JensenShannon is the Jensen–Shannon distance, the root of the divergence to
 // base 2, in [0, 1] (Endres & Schindelin 2003; scipy's jensenshannon, base 2).
 func JensenShannon(p, q []float64) float64 {
@@ -69,56 +88,48 @@ func LInfinity(p, q []float64) float64 {
 }
 
 // Wasserstein is the first Wasserstein (earth mover's) distance of two sorted
-// samples without NaN, ∫|F−G|, in the column's unit (scipy's
-// wasserstein_distance). It is NaN when a sample is empty and infinite when one
-// holds an infinity that the other lacks.
+// samples without NaN, ∫|F−G|, in the column's unit (Kantorovich 1942; scipy's
+// wasserstein_distance). It is NaN when a sample is empty and infinite when the
+// samples hold an infinity at different rates.
 func Wasserstein(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return math.NaN()
 	}
-	fa, fb := 1/float64(len(a)), 1/float64(len(b))
-	i, j, sum := 0, 0, 0.0
-	last := min(a[0], b[0])
-	for i < len(a) || j < len(b) {
-		x := math.Inf(1)
-		if i < len(a) {
-			x = a[i]
+	u := scaleOf(a, b)
+	return cdfIntegral(a, b, u, math.Abs) / u
+}
+
+// cdfIntegral is ∫f(F−G) over u·x, for f(0) = 0.
+func cdfIntegral(a, b []float64, u float64, f func(d float64) float64) float64 {
+	n, m := len(a), len(b)
+	nm := float64(n) * float64(m)
+	d, sum, last := 0, 0.0, 0.0 // d is n·m·(F−G): an integer, so that 0 is 0
+	for s := range steps(a, b) {
+		x := s.x * u
+		if d != 0 { // also keeps 0·∞ out
+			sum += f(float64(d)/nm) * (x - last)
 		}
-		if j < len(b) && b[j] < x {
-			x = b[j]
-		}
-		if x != last { // also keeps ∞−∞ out
-			sum += math.Abs(float64(i)*fa-float64(j)*fb) * (x - last)
-			last = x
-		}
-		for i < len(a) && a[i] == x {
-			i++
-		}
-		for j < len(b) && b[j] == x {
-			j++
-		}
+		d += s.a*m - s.b*n
+		last = x
 	}
 	return sum
 }
 
 // KS is the two-sample Kolmogorov–Smirnov statistic sup|F−G| of two sorted
-// samples without NaN, exact with ties. It is NaN when a sample is empty.
+// samples without NaN, in [0, 1], exact with ties (Smirnov 1939; scipy's
+// ks_2samp). It is NaN when a sample is empty. Infinities are values like
+// others.
 func KS(a, b []float64) float64 {
-	if len(a) == 0 || len(b) == 0 {
+	n, m := len(a), len(b)
+	if n == 0 || m == 0 {
 		return math.NaN()
 	}
-	i, j, d := 0, 0, 0.0
-	for i < len(a) && j < len(b) {
-		x := min(a[i], b[j])
-		for i < len(a) && a[i] == x {
-			i++
-		}
-		for j < len(b) && b[j] == x {
-			j++
-		}
-		d = max(d, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
+	d, greatest := 0, 0 // n·m·(F−G)
+	for s := range steps(a, b) {
+		d += s.a*m - s.b*n
+		greatest = max(greatest, d, -d)
 	}
-	return d
+	return float64(greatest) / (float64(n) * float64(m))
 }
 
 // KSP is the p-value of a two-sample Kolmogorov–Smirnov statistic d with n and
@@ -156,40 +167,65 @@ func Kolmogorov(x float64) float64 {
 }
 
 // Quantile is the q-quantile of a sorted sample, interpolated linearly between
-// order statistics (numpy's default); NaN when there is none.
+// order statistics (numpy's default), for q in [0, 1]. It is NaN when there is
+// none, and between −∞ and +∞.
 func Quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}
 	h := q * float64(len(sorted)-1)
 	lo := int(h)
-	if lo+1 >= len(sorted) || sorted[lo] == sorted[lo+1] {
+	f := h - float64(lo)
+	if f == 0 || sorted[lo] == sorted[lo+1] {
 		return sorted[lo]
 	}
-	f := h - float64(lo)
 	return sorted[lo]*(1-f) + sorted[lo+1]*f
 }
 
 // Moments are the mean and the population standard deviation of the finite
 // values, NaN when there is none.
 func Moments(v []float64) (mean, std float64) {
-	n := 0.0
+	u := scaleFor(greatestFinite(v))
+	_, mean, std = momentsIn(v, u)
+	return mean / u, std / u
+}
+
+// momentsIn are the number of finite values, and the moments of u times these.
+// Sums start at the first value, so that a constant has a deviation of exactly 0.
+func momentsIn(v []float64, u float64) (n, mean, std float64) {
+	start, sum := 0.0, 0.0
 	for _, x := range v {
 		if x-x == 0 {
+			if n == 0 {
+				start = u * x
+			}
 			n++
-			mean += (x - mean) / n
+			sum += u*x - start
 		}
 	}
 	if n == 0 {
-		return math.NaN(), math.NaN()
+		return 0, math.NaN(), math.NaN()
 	}
-	ss := 0.0
+	mean = start + sum/n
+	var rest, squares float64
 	for _, x := range v {
 		if x-x == 0 {
-			ss += (x - mean) * (x - mean)
+			d := u*x - mean
+			rest += d // what rounding left
+			squares += d * d
 		}
 	}
-	return mean, math.Sqrt(ss / n)
+	return n, mean + rest/n, math.Sqrt(max(squares-rest*rest/n, 0) / n)
+}
+
+func greatestFinite(v []float64) float64 {
+	g := 0.0
+	for _, x := range v {
+		if x = math.Abs(x); x <= math.MaxFloat64 && x > g {
+			g = x
+		}
+	}
+	return g
 }
 
 // Shares divides counts by their sum; all are 0 when the sum is.

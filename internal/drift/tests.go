@@ -12,11 +12,38 @@ import (
 const sparse = 5
 
 // ChiSquare is Pearson's χ² of homogeneity of two vectors of counts over the
-// same cells, with its degrees of freedom. Cells where either sample expects
-// fewer than 5 are pooled into one, and into the least of the others when that
-// is still too few, so a column of rare levels has a distribution near χ². With
-// fewer than two cells it is 0 on 0 degrees.
+// same cells, with its degrees of freedom (Pearson 1900; scipy's
+// chi2_contingency without correction where nothing is pooled). Cells where
+// either sample expects fewer than 5 are pooled into one, and into the least of
+// the others when that is still too few, so a column of rare levels has a
+// distribution near χ². With fewer than two cells it is 0 on 0 degrees.
 func ChiSquare(a, b []float64) (x2 float64, df int) {
+	return homogeneity(a, b, func(x, y, ex, ey float64) float64 { return (x - ex) * (x - ex) * (1/ex + 1/ey) })
+}
+
+// GTest is the log-likelihood ratio 2 Σ O·ln(O/E) of homogeneity of two vectors
+// of counts over the same cells, with its degrees of freedom (Wilks 1938; Sokal
+// & Rohlf's G; scipy's chi2_contingency with lambda_="log-likelihood" where
+// nothing is pooled). Cells are pooled as by [ChiSquare], and its p-value is
+// [ChiSquareP], too. With fewer than two cells it is 0 on 0 degrees.
+func GTest(a, b []float64) (g float64, df int) {
+	g, df = homogeneity(a, b, func(x, y, ex, ey float64) float64 {
+		return 2 * (timesLog(x, x/ex) + timesLog(y, y/ey))
+	})
+	return max(g, 0), df
+}
+
+// timesLog is c·ln r, 0 for no count.
+func timesLog(c, r float64) float64 {
+	if c == 0 {
+		return 0
+	}
+	return c * math.Log(r)
+}
+
+// homogeneity sums term over the pooled cells, x and y being the counts and ex
+// and ey what either sample expects there.
+func homogeneity(a, b []float64, term func(x, y, ex, ey float64) float64) (sum float64, df int) {
 	n, m := total(a), total(b)
 	if n == 0 || m == 0 {
 		return 0, 0
@@ -39,7 +66,7 @@ func ChiSquare(a, b []float64) (x2 float64, df int) {
 	cell := func(x, y float64) {
 		if t := x + y; t > 0 {
 			e := t * n / (n + m)
-			x2 += (x - e) * (x - e) * (1/e + 1/(t-e))
+			sum += term(x, y, e, t-e)
 			df++
 		}
 	}
@@ -58,7 +85,7 @@ func ChiSquare(a, b []float64) (x2 float64, df int) {
 	if df--; df < 1 {
 		return 0, 0
 	}
-	return x2, df
+	return sum, df
 }
 
 // ChiSquareP is P(χ² > x2) on df degrees of freedom; 1 without any.
@@ -107,6 +134,9 @@ func normalP(z float64) float64 { return math.Erfc(math.Abs(z) / math.Sqrt2) }
 
 // studentP is the two-sided p-value of Student's t.
 func studentP(t, df float64) float64 {
+	if t*t < 1 { // near p = 1 the other tail is the exact one
+		return 1 - mathext.RegIncBeta(0.5, df/2, t*t/(df+t*t))
+	}
 	return mathext.RegIncBeta(df/2, 0.5, df/(df+t*t))
 }
 
