@@ -87,7 +87,7 @@ func (c *Command) Send(ctx context.Context, m Message) error {
 	case errors.Is(err, exec.ErrWaitDelay): // it ended well, a child of it goes on
 		return nil
 	case err != nil && last != "":
-		return fail(fmt.Errorf("%w: %s", err, cut(last, longText)))
+		return fail(fmt.Errorf("%w: %q", err, cut(last, longText)))
 	case err != nil:
 		return fail(err)
 	}

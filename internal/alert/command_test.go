@@ -39,7 +39,7 @@ func TestCommandFails(t *testing.T) {
 	c, _ := command(t, "echo first; echo the mail server is down >&2; exit 3")
 	err := c.Send(context.Background(), message(t, "r1"))
 	var e *SendError
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "exit status 3: the mail server is down") {
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), `exit status 3: "the mail server is down"`) {
 		t.Errorf("%v", err)
 	}
 	for _, args := range [][]string{{"no-such-program-1"}, {"./missing.sh"}, {""}, nil, {"/"}, {"/etc/passwd"}} {
