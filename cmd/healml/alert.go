@@ -61,6 +61,7 @@ func runAlertTest(ctx context.Context, a *app) error {
 		start := a.clock()
 		t := alertTest{Channel: c.Name(), To: whereTo(c), OK: true}
 		if w, is := c.(*alert.Webhook); is {
+			w.Tries = 1 // a person waits
 			t.Signed = w.Key != nil
 		}
 		if err := c.Send(ctx, m); err != nil {
@@ -254,7 +255,7 @@ func (a *app) announce(job string, e alert.Event, state string, kind func(*alert
 		a.warn("alert: the event %s may not be told: %v", e.Event, err)
 	}
 	if dropped > 0 {
-		a.warn("alert: %d old events that were never taken had to go from the outbox", dropped)
+		a.warn("alert: old events that nobody took had to go from the outbox: %d", dropped)
 	}
 }
 
@@ -310,7 +311,7 @@ func (a *app) sendAlerts(ctx context.Context) {
 	}
 	waiting := ""
 	if res.Waiting > 0 {
-		waiting = fmt.Sprintf("; %d events wait for the next run of a job", res.Waiting)
+		waiting = fmt.Sprintf("; events that wait for the next run of a job: %d", res.Waiting)
 	}
 	a.warn("alert: %s%s", strings.ReplaceAll(err.Error(), "\n", "; "), waiting)
 }
@@ -337,7 +338,7 @@ func (a *app) checkAlert() []check {
 	case err != nil:
 		out = append(out, fault("alert outbox", "", "%v", err))
 	case len(ids) > 0:
-		out = append(out, warning("alert outbox", "healml alert test says what is wrong with a channel", "%d events wait to be sent", len(ids)))
+		out = append(out, warning("alert outbox", "healml alert test says what is wrong with a channel", "events that wait to be sent: %d", len(ids)))
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,8 @@ type Webhook struct {
 	Agent string
 	// Wait is the first wait between tries; 0: half a second. It doubles.
 	Wait time.Duration
+	// Tries is how often it tries; 0: six times.
+	Tries uint
 }
 
 // SendError says why a channel did not take an event.
@@ -97,12 +100,9 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 		return struct{}{}, last.Err
 	}
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval = 500 * time.Millisecond
-	if w.Wait > 0 {
-		wait.InitialInterval = w.Wait
-	}
+	wait.InitialInterval = cmp.Or(w.Wait, 500*time.Millisecond)
 	wait.Multiplier = 2
-	if _, err := backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxTries(mostTries), backoff.WithMaxElapsedTime(w.Total)); err != nil {
+	if _, err := backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxTries(cmp.Or(w.Tries, mostTries)), backoff.WithMaxElapsedTime(w.Total)); err != nil {
 		return last
 	}
 	return nil
