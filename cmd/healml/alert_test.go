@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +17,8 @@ import (
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/retrain"
 	"github.com/healml/healml/internal/score"
+	"github.com/healml/healml/internal/synth"
+	"github.com/healml/healml/internal/table"
 )
 
 // waiting are the events in a program's outbox.
@@ -135,5 +140,57 @@ func TestTellFullDisk(t *testing.T) {
 	a.sendAlerts(context.Background())
 	if s := stderr.String(); !strings.Contains(s, "warning: alert: the event drift may not be told") {
 		t.Errorf("warnings: %s", s)
+	}
+}
+
+// TestAlertKilled: a job that is killed while a receiver lets it wait has lost
+// nothing, and one that is told to stop stops at once, with its own exit code.
+func TestAlertKilled(t *testing.T) {
+	root := t.TempDir()
+	sales, _ := synth.Sales(1, synth.Options{Days: 120, Still: true})
+	if err := table.Write(filepath.Join(root, "sales.csv"), sales); err != nil {
+		t.Fatal(err)
+	}
+	dear := sales.Column("price")
+	for i := range dear.Floats {
+		dear.Floats[i] *= 3
+	}
+	if err := table.Write(filepath.Join(root, "dear.csv"), sales); err != nil {
+		t.Fatal(err)
+	}
+	healml(t, root, nil, "--now", "2022-05-01T00:00:00Z", "train", "sales.csv", "--target", "sales", "--time", "date")
+	healml(t, root, nil, "--now", "2022-07-01T00:00:00Z", "predict", "dear.csv", "--log", "--out", "out.csv")
+
+	arrived, answer := make(chan string, 100), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- r.Header.Get("webhook-id")
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	env := []string{"HEALML_ALERT_WEBHOOK=" + server.URL, "HEALML_ALERT_TIMEOUT=1m"}
+	drift := start(t, root, env, "--now", "2022-07-01T01:00:00Z", "drift")
+	first := <-arrived
+	drift.kill()
+	stopped := start(t, root, env, "--now", "2022-07-01T02:00:00Z", "drift")
+	if id := <-arrived; id != first {
+		t.Errorf("after the kill %s was sent, expected %s again", id, first)
+	}
+	if err := stopped.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if code := stopped.code(t); code != exitDrift || time.Since(begin) > 10*time.Second {
+		t.Errorf("told to stop, it ended with %d after %v", code, time.Since(begin))
+	}
+	close(answer)
+	last := start(t, root, env, "--now", "2022-07-01T03:00:00Z", "log", "compact")
+	if code := last.code(t); code != exitDone || <-arrived != first || strings.Contains(last.stderr.String(), "warning") {
+		t.Errorf("ended with %d: %s", code, last.stderr.String())
+	}
+	if len(arrived) > 0 {
+		t.Errorf("%d more were sent: the news is the same", len(arrived))
 	}
 }
