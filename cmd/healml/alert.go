@@ -259,7 +259,8 @@ func (a *app) announce(job string, e alert.Event, state string, kind func(*alert
 	}
 }
 
-// driftedColumns are the inputs, predictions and the metric that drifted.
+// driftedColumns are all parts of a report that drifted: inputs, predictions,
+// the metric and its estimate, pairs of columns, and all columns together.
 func driftedColumns(r *monitor.Report) []alert.Column {
 	var out []alert.Column
 	add := func(role string, order []string, columns map[string]*monitor.Column) {
@@ -273,6 +274,17 @@ func driftedColumns(r *monitor.Report) []alert.Column {
 	add("prediction", r.PredictionOrder, r.Prediction)
 	if p := r.Performance; p != nil && p.Drift {
 		out = append(out, alert.Column{Column: string(p.Metric), Role: "metric", Text: p.String()})
+	}
+	if e := r.Estimate; e != nil && e.Drift {
+		out = append(out, alert.Column{Column: string(e.Metric), Role: "estimate", Text: fmt.Sprintf("estimated at %.4g (%.4g to %.4g), was %.4g on the holdout", e.Now, e.Lo, e.Hi, e.Then)})
+	}
+	for _, d := range r.Dependence {
+		if d.Drift {
+			out = append(out, alert.Column{Column: d.A + " × " + d.B, Role: "dependence", Text: fmt.Sprintf("%s went from %.3g to %.3g", d.Measure, d.Then, d.Now)})
+		}
+	}
+	if d := r.Domain; d != nil && d.Drift {
+		out = append(out, alert.Column{Column: "all columns", Role: "together", Text: fmt.Sprintf("a classifier tells the rows from the reference's: AUC %.3g", d.AUC)})
 	}
 	return out
 }

@@ -59,6 +59,9 @@ func TestTellDrift(t *testing.T) {
 	r.Columns["c003"].Drift = false
 	r.Prediction["predicted_y"].Drift, r.Prediction["predicted_y"].Reason = true, "the mean moved"
 	r.Performance = &monitor.Performance{Metric: score.MAEMetric, Now: 5, Lo: 4, Hi: 6, Then: 2, Labeled: 90, Drift: true}
+	r.Estimate = &monitor.Estimate{Metric: score.MAEMetric, Now: 5.5, Lo: 5, Hi: 6, Then: 2, Drift: true}
+	r.Dependence = []monitor.Dependence{{A: "c000", B: "c001", Measure: "spearman", Then: 0.9, Now: 0.1, Drift: true}, {A: "c001", B: "c002"}}
+	r.Domain = &monitor.Domain{AUC: 0.875, Drift: true}
 	a.tellDrift(r)
 	got := waiting(t, a)
 	if len(got) != 1 || stderr.Len() > 0 {
@@ -70,6 +73,9 @@ func TestTellDrift(t *testing.T) {
 		{Column: "c002", Role: "input", Change: "frozen", Text: "one value in every row"},
 		{Column: "predicted_y", Role: "prediction", Text: "the mean moved"},
 		{Column: "mae", Role: "metric", Text: r.Performance.String()},
+		{Column: "mae", Role: "estimate", Text: "estimated at 5.5 (5 to 6), was 2 on the holdout"},
+		{Column: "c000 × c001", Role: "dependence", Text: "spearman went from 0.9 to 0.1"},
+		{Column: "all columns", Role: "together", Text: "a classifier tells the rows from the reference's: AUC 0.875"},
 	}
 	gotJSON, _ := json.Marshal(got[0].Columns)
 	wantJSON, _ := json.Marshal(want)

@@ -46,13 +46,18 @@ func (a *app) job(name string, run func() error) (err error) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	a.ranJob = true
+	return a.measured(name, func() error { return a.remembered(name, run) })
+}
+
+// remembered runs what a job does and writes down how it ended.
+func (a *app) remembered(name string, run func() error) error {
 	if err := a.sweep(name); err != nil {
 		return err
 	}
-	a.ranJob = true
 	s := a.jobState(name)
 	s.Format, s.Start = 1, a.now().UTC()
-	err = a.measured(name, run)
+	err := run()
 	s.Error = ""
 	if err == nil || isSilent(err) {
 		s.Success = a.now().UTC()

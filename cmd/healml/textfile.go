@@ -160,6 +160,12 @@ func driftGauges(r *monitor.Report) []gauge {
 			gauge{"healml_performance_rows", "Labelled rows that the metric was taken on.", float64(p.Labeled), labels},
 		)
 	}
+	if e := r.Estimate; e != nil {
+		out = append(out, gauge{"healml_performance_estimate", "The metric that is expected where the truth is not known yet.", float64(e.Now), []string{"metric", string(e.Metric)}})
+	}
+	if d := r.Domain; d != nil {
+		out = append(out, gauge{"healml_drift_domain_auc", "How well a classifier tells the current rows from the reference; 0.5: not at all.", float64(d.AUC), nil})
+	}
 	return out
 }
 

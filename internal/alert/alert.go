@@ -71,7 +71,9 @@ const MostColumns = 20
 // Column is one thing that drifted.
 type Column struct {
 	Column string `json:"column"`
-	Role   string `json:"role"`             // "input", "prediction" or "metric"
+	// Role is "input", "prediction", "metric", "estimate" (of the metric),
+	// "dependence" (of two columns) or "together" (all columns).
+	Role   string `json:"role"`
 	Change string `json:"change,omitempty"` // the kind of change, as in the report
 	Text   string `json:"text"`             // one sentence
 	Since  *Since `json:"since,omitempty"`  // absent when it cannot be told
@@ -137,6 +139,9 @@ func (e *Event) text() string {
 	}
 	if more := e.Drifted - len(e.Columns); more > 0 {
 		fmt.Fprintf(&b, "• and %d more\n", more)
+	}
+	if e.Event == Healed {
+		fmt.Fprintln(&b, "healml models rollback takes it back")
 	}
 	switch {
 	case e.IncidentID != "":

@@ -83,7 +83,7 @@ func (c *Command) Send(ctx context.Context, m Message) error {
 	last := c.tell(out)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fail(fmt.Errorf("killed because it took longer than %v", c.Timeout))
+		return fail(fmt.Errorf("killed: its time was over (%v at most)", c.Timeout))
 	case errors.Is(err, exec.ErrWaitDelay): // it ended well, a child of it goes on
 		return nil
 	case err != nil && last != "":

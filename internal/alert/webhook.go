@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,7 +142,7 @@ func (w *Webhook) try(ctx context.Context, client *http.Client, m Message, e *Se
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return withoutAddress(err)
+		return w.withoutAddress(err)
 	}
 	defer resp.Body.Close()
 	// A body that breaks off changes nothing about the status.
@@ -158,24 +159,33 @@ func (w *Webhook) try(ctx context.Context, client *http.Client, m Message, e *Se
 }
 
 // withoutAddress takes the address out of an error of net/http.
-func withoutAddress(err error) error {
+func (w *Webhook) withoutAddress(err error) error {
 	var u *url.Error
-	if !errors.As(err, &u) {
-		return err
+	if errors.As(err, &u) {
+		err = u.Err
+		if u.Timeout() {
+			err = fmt.Errorf("no answer in time: %w", u.Err)
+		}
 	}
-	if u.Timeout() {
-		return fmt.Errorf("no answer in time: %w", u.Err)
+	if w.betrayed(err.Error()) {
+		return errors.New("an answer that cannot be understood")
 	}
-	return u.Err
+	return err
 }
 
 // shown is the beginning of an answer, for people; empty when it holds a part
 // of the address that is not to be shown.
 func (w *Webhook) shown(answer []byte) string {
 	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(answer), "�")), " ")
-	if text == "" || !printable(text) {
+	if text == "" || !printable(text) || w.betrayed(text) {
 		return ""
 	}
+	return ": " + strconv.Quote(cut(text, shownAnswer))
+}
+
+// betrayed reports whether a text holds a part of the address that may be
+// secret: the user, the query, or a long part of the path.
+func (w *Webhook) betrayed(text string) bool {
 	secrets := []string{w.URL.RawQuery, w.URL.User.String(), w.URL.User.Username()}
 	if password, ok := w.URL.User.Password(); ok {
 		secrets = append(secrets, password)
@@ -188,12 +198,7 @@ func (w *Webhook) shown(answer []byte) string {
 			secrets = append(secrets, part)
 		}
 	}
-	for _, s := range secrets {
-		if s != "" && strings.Contains(text, s) {
-			return ""
-		}
-	}
-	return ": " + strconv.Quote(cut(text, shownAnswer))
+	return slices.ContainsFunc(secrets, func(s string) bool { return s != "" && strings.Contains(text, s) })
 }
 
 func printable(s string) bool {

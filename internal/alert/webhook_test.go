@@ -349,6 +349,19 @@ func TestWebhookTells(t *testing.T) {
 	}
 }
 
+// TestWebhookEchoes: a redirect that cannot be read, with the token in it.
+func TestWebhookEchoes(t *testing.T) {
+	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://%zz/?token=sesame-2")
+		w.WriteHeader(307)
+	})
+	w := r.hook(t, "/?token=sesame-2")
+	w.Tries = 1
+	if err := w.Send(context.Background(), message(t, "r1")); err == nil || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestWebhookStops: the end of the program ends it at once.
 func TestWebhookStops(t *testing.T) {
 	r := receive(t, times(500))

@@ -30,6 +30,9 @@ type Difference struct {
 	// those of A alone, then predictions likewise.
 	Columns     []ColumnDifference     `json:"columns"`
 	Performance *PerformanceDifference `json:"performance,omitempty"`
+	// Estimate is of the metric where the truth is not known yet; Rows are
+	// those that it was made for.
+	Estimate *PerformanceDifference `json:"estimate,omitempty"`
 	// Faults of the feed that are new, and that are gone.
 	NewFaults  []Fault `json:"new_faults"`
 	GoneFaults []Fault `json:"gone_faults"`
@@ -113,7 +116,20 @@ func Diff(a, b *Report) *Difference {
 		d.Performance = performanceDifference(a.Performance, b.Performance)
 		d.turn(string(d.Performance.Metric), d.Performance.Drift)
 	}
+	if a.Estimate != nil || b.Estimate != nil {
+		d.Estimate = performanceDifference(a.Estimate.performance(), b.Estimate.performance())
+		d.turn("estimated "+string(d.Estimate.Metric), d.Estimate.Drift)
+	}
 	return d
+}
+
+// performance is what an estimate has in common with a metric that was taken;
+// nil for nil.
+func (e *Estimate) performance() *Performance {
+	if e == nil {
+		return nil
+	}
+	return &Performance{Metric: e.Metric, Labeled: e.Rows, Then: e.Then, Now: e.Now, Lo: e.Lo, Hi: e.Hi, Drift: e.Drift}
 }
 
 func sideOf(r *Report) Side {

@@ -81,6 +81,9 @@ func (d *Difference) rest(w io.Writer, width int) {
 	if p := d.Performance; p != nil {
 		fmt.Fprintf(w, "%s %s on %s labelled rows\n", p.Metric, arrow(p.Value, short), arrow(p.Rows, short))
 	}
+	if p := d.Estimate; p != nil {
+		fmt.Fprintf(w, "%s %s, estimated for %s rows\n", p.Metric, arrow(p.Value, short), arrow(p.Rows, short))
+	}
 	for _, g := range []struct {
 		what   string
 		faults []Fault

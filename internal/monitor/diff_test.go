@@ -111,8 +111,13 @@ func TestDiffMetrics(t *testing.T) {
 	if d := Diff(with, other); d.Performance.Metric != score.RMSEMetric || !math.IsNaN(float64(d.Performance.Value.Then)) {
 		t.Errorf("another metric: %+v", d.Performance)
 	}
-	if d := Diff(without, without); d.Performance != nil {
+	if d := Diff(without, without); d.Performance != nil || d.Estimate != nil {
 		t.Errorf("none: %+v", d.Performance)
+	}
+	without.Estimate = &Estimate{Metric: score.MAEMetric, Now: 6, Lo: 5, Hi: 7, Rows: 80, Drift: true}
+	d := Diff(with, without)
+	if e := d.Estimate; e == nil || e.Value.Now != 6 || e.Rows.Now != 80 || !math.IsNaN(float64(e.Value.Then)) || !slices.Equal(d.Began, []string{"estimated mae"}) {
+		t.Errorf("estimate: %+v, began %q", e, d.Began)
 	}
 }
 
