@@ -162,8 +162,12 @@ func TestTextfile(t *testing.T) {
 func TestTextfileTogether(t *testing.T) {
 	a, _ := bare(t)
 	a.conf.Metrics.Textfile = a.root
+	report := wide(3)
+	report.Performance = &monitor.Performance{Metric: score.MAEMetric, Now: 5, Then: 4}
+	report.Estimate = &monitor.Estimate{Metric: score.MAEMetric, Now: 5}
+	report.Domain = &monitor.Domain{AUC: 0.5}
 	jobs := map[string]func() error{
-		"drift":   func() error { a.tellDrift(wide(3)); return outcome(exitDrift) },
+		"drift":   func() error { a.tellDrift(report); return outcome(exitDrift) },
 		"retrain": func() error { a.tellHealing(&retrain.Incident{Action: heal.Keep, Labels: 7}); return nil },
 		"compact": func() error { return nil },
 		"train":   func() error { return outcome(exitRejected) },
@@ -183,6 +187,15 @@ func TestTextfileTogether(t *testing.T) {
 	}
 	if len(merged["healml_job_exit_code"].GetMetric()) != len(jobs) || value(merged, "healml_retrain_action", "keep") != 1 || value(merged, "healml_retrain_labels", "") != 7 {
 		t.Errorf("merged %v", merged)
+	}
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range merged {
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("%s is not in docs/operations.md", name)
+		}
 	}
 	promtool := os.Getenv("HEALML_PROMTOOL")
 	if promtool == "" {

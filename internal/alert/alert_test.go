@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +152,35 @@ func TestEvent(t *testing.T) {
 	}
 	if !strings.Contains(e.Columns[2].Text, "<!channel>") || len([]rune(e.Columns[2].Text)) != longText {
 		t.Errorf("column text %q", e.Columns[2].Text)
+	}
+}
+
+// TestDocumented: the example of docs/format/alert.md is an event, with the
+// text that this build writes of it.
+func TestDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/format/alert.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "```json\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	dec := json.NewDecoder(strings.NewReader(example))
+	dec.DisallowUnknownFields()
+	var e Event
+	if err := dec.Decode(&e); err != nil {
+		t.Fatal(err)
+	}
+	if !eventID.MatchString(e.ID) || e.Text != e.text() || e.Format != Format || e.Drifted != len(e.Columns) {
+		t.Errorf("the example is %+v with the text\n%s", e, e.text())
+	}
+	for i := range reflect.TypeFor[Event]().NumField() {
+		key, _, _ := strings.Cut(reflect.TypeFor[Event]().Field(i).Tag.Get("json"), ",")
+		if !strings.Contains(string(b), "`"+key+"`") {
+			t.Errorf("the key %s is not in the document", key)
+		}
 	}
 }
 
