@@ -15,7 +15,6 @@ package alert
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -111,14 +110,28 @@ func New(e Event, now time.Time) *Event {
 
 var eventID = regexp.MustCompile(`^e[0-9]{8}t[0-9]{6}z-[0-9a-f]{16}$`)
 
-// title is the first word of a message.
-var titles = map[string]string{Drift: "Drift", Recovered: "Recovered", Healed: "Healed", Rejected: "No cure", Test: "Test"}
+// title is the beginning of a message.
+func (e *Event) title() string {
+	switch e.Event {
+	case Drift:
+		return "Drift"
+	case Recovered:
+		return "Recovered"
+	case Healed:
+		return "Healed"
+	case Rejected:
+		return "No cure"
+	case Test:
+		return "Test"
+	}
+	return e.Event
+}
 
 // text is the message for people: a headline, the verdict, a line for each
 // column, and where to read on.
 func (e *Event) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: healml", cmp.Or(titles[e.Event], e.Event))
+	fmt.Fprintf(&b, "%s: healml", e.title())
 	if e.Host != "" {
 		fmt.Fprintf(&b, " on %s", e.Host)
 	}

@@ -64,7 +64,7 @@ func (d *Difference) columns(w io.Writer) {
 		}
 		shown++
 		t.AppendRow(table.Row{
-			printable(cut(c.Column, longLevel)), c.Drift.String(), arrow(c.P, short), arrow(c.PSI, short), arrow(c.Effect, percent), arrow(c.Mean, short), arrow(c.Missing, percent),
+			printable(cut(c.Column, longLevel)), c.Drift.String(), arrow(c.P, probability), arrow(c.PSI, short), arrow(c.Effect, percent), arrow(c.Mean, short), arrow(c.Missing, percent),
 		})
 	}
 	if shown > 0 {

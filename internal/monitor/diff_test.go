@@ -160,7 +160,7 @@ func TestRenderDiff(t *testing.T) {
 	if err := RenderDiff(&out, Diff(a, b), false, 100); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"then  r1", "now   r2", "different references", "began to drift   b", "ceased to drift  a", "yes → no", "0.001 → 0.5", "drift in neither: 2", "new fault: b: one value", "new fault: half the rows"} {
+	for _, want := range []string{"then  r1", "now   r2", "different references", "began to drift   b", "ceased to drift  a", "yes → no", "0.0010 → 0.5000", "drift in neither: 2", "new fault: b: one value", "new fault: half the rows"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
