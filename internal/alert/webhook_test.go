@@ -174,7 +174,7 @@ func TestWebhookRetryAfter(t *testing.T) {
 	start := time.Now()
 	err := r.hook(t, "").Send(context.Background(), message(t, "r1"))
 	var e *SendError
-	if !errors.As(err, &e) || e.RetryAfter != time.Hour || e.Tries != 1 || time.Since(start) > time.Second {
+	if !errors.As(err, &e) || e.RetryAfter != time.Hour || e.Tries != 1 || time.Since(start) > 4*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
@@ -203,16 +203,16 @@ func TestWebhookSlow(t *testing.T) {
 	})
 	defer close(release)
 	w := r.hook(t, "/?token=sesame")
-	w.Timeout, w.Total = 100*time.Millisecond, 350*time.Millisecond
+	w.Timeout, w.Total = 200*time.Millisecond, 2*time.Second
 	start := time.Now()
 	err := w.Send(context.Background(), message(t, "r1"))
-	if took := time.Since(start); err == nil || took > time.Second || took < 100*time.Millisecond {
+	if took := time.Since(start); err == nil || took > 5*time.Second || took < 200*time.Millisecond {
 		t.Errorf("%v after %v", err, took)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.bodies); n < 2 {
-		t.Errorf("%d tries in three and a half times the timeout", n)
+		t.Errorf("%d tries in ten times the timeout", n)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestWebhookSlowBody(t *testing.T) {
 	w.Total = 300 * time.Millisecond
 	start := time.Now()
 	var e *SendError
-	if err := w.Send(context.Background(), message(t, "r1")); !errors.As(err, &e) || time.Since(start) > 2*time.Second {
+	if err := w.Send(context.Background(), message(t, "r1")); !errors.As(err, &e) || time.Since(start) > 6*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
@@ -267,7 +267,7 @@ func TestWebhookDead(t *testing.T) {
 		start := time.Now()
 		err := w.Send(context.Background(), message(t, "r1"))
 		var e *SendError
-		if !errors.As(err, &e) || e.Status != 0 || e.Refused() || time.Since(start) > 3*time.Second {
+		if !errors.As(err, &e) || e.Status != 0 || e.Refused() || time.Since(start) > 8*time.Second {
 			t.Errorf("%s: %v after %v", host, err, time.Since(start))
 		}
 		if strings.Contains(err.Error(), "sesame") || strings.Contains(err.Error(), "bob") || !strings.Contains(err.Error(), host) {
@@ -371,7 +371,7 @@ func TestWebhookStops(t *testing.T) {
 	defer cancel()
 	w.Total = time.Hour
 	start := time.Now()
-	if err := w.Send(ctx, message(t, "r1")); err == nil || time.Since(start) > 2*time.Second {
+	if err := w.Send(ctx, message(t, "r1")); err == nil || time.Since(start) > 6*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
