@@ -36,6 +36,9 @@ type app struct {
 	now  func() time.Time // the clock, or what --now says
 	log  *slog.Logger
 	conf *config.Config
+
+	ranJob bool    // a job ran, so what is to be told is sent at the end
+	gauges []gauge // what the running job found
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {

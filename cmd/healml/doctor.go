@@ -35,6 +35,8 @@ type check struct {
 func runDoctor(a *app) error {
 	checks := []check{a.checkConfig(), a.checkWritable(), a.checkModel(), a.checkData(), checkDisk(a.root), checkZone(), a.checkPort(), checkCron(), checkUnit()}
 	checks = append(checks, a.checkJobs()...)
+	checks = append(checks, a.checkAlert()...)
+	checks = append(checks, a.checkTextfile()...)
 	faults := 0
 	for _, c := range checks {
 		if c.State == "fault" {

@@ -132,6 +132,7 @@ func runDrift(ctx context.Context, a *app) error {
 		return err
 	}
 	found := a.report(r)
+	a.tellDrift(r)
 	return errors.Join(found, monitor.PruneReports(a.reports(), a.conf.Drift.Keep))
 }
 

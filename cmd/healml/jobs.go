@@ -46,12 +46,18 @@ func (a *app) job(name string, run func() error) (err error) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	a.ranJob = true
+	return a.measured(name, func() error { return a.remembered(name, run) })
+}
+
+// remembered runs what a job does and writes down how it ended.
+func (a *app) remembered(name string, run func() error) error {
 	if err := a.sweep(name); err != nil {
 		return err
 	}
 	s := a.jobState(name)
 	s.Format, s.Start = 1, a.now().UTC()
-	err = run()
+	err := run()
 	s.Error = ""
 	if err == nil || isSilent(err) {
 		s.Success = a.now().UTC()
@@ -65,9 +71,19 @@ func (a *app) job(name string, run func() error) (err error) {
 	return errors.Join(err, durable.WriteFile(a.jobPath(name), append(b, '\n')))
 }
 
+// measured runs what a job does, or train, which is none but is of interest
+// all the same, and leaves metrics of it.
+func (a *app) measured(name string, run func() error) error {
+	a.gauges = nil
+	start, clock := a.now(), a.clock()
+	err := run()
+	a.leaveMetrics(name, start, start.Add(a.clock().Sub(clock)), err)
+	return err
+}
+
 // sweep removes what a killed run of the job left half-written where it writes.
 func (a *app) sweep(job string) error {
-	dirs := []string{a.state()}
+	dirs := []string{a.state(), filepath.Dir(a.toldPath(job))}
 	switch job {
 	case "drift":
 		dirs = append(dirs, a.reports())

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	defer a.sendAlerts(ctx) // last, for it may wait; the code stands already
 	if err == nil {
 		return exitDone
 	}
@@ -66,7 +67,7 @@ before it goes live. One binary, no database, no Python.`,
 	root.AddCommand(
 		newInitCommand(a), newTrainCommand(a), newServeCommand(a), newPredictCommand(a), newActualsCommand(a),
 		newDriftCommand(a), newRetrainCommand(a), newExportCommand(a), newModelsCommand(a), newReportsCommand(a),
-		newIncidentsCommand(a), newLogCommand(a), newStatusCommand(a), newDoctorCommand(a), newDemoCommand(a),
+		newIncidentsCommand(a), newAlertCommand(a), newLogCommand(a), newStatusCommand(a), newDoctorCommand(a), newDemoCommand(a),
 		newVersionCommand(a), newDocsCommand(root), exitCodesTopic(),
 	)
 	return root

@@ -43,6 +43,9 @@ were tried and none was proven better.`,
 
 func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
 	in, err := a.heal(ctx, o)
+	if in != nil && !o.dryRun { // also when it could not be written down
+		a.tellHealing(in)
+	}
 	if err != nil {
 		return err
 	}

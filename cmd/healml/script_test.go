@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/healml/healml/internal/synth"
 	"github.com/healml/healml/internal/table"
@@ -36,6 +41,11 @@ func TestMain(m *testing.M) {
 //	nothing DIR                   fails when DIR has a file, however deep
 //	sums FILE COLUMN              checks that contributions add up to COLUMN
 //	holdport VAR                  listens on a port until the script ends
+//	receiver VAR FILE [STATUS]    serves HTTP until the script ends, and sets
+//	                              VAR to its address: it answers with the
+//	                              content of STATUS, such as 503, or with 200,
+//	                              and appends each request to FILE, a line of
+//	                              "signed" or "unsigned" and the body
 //
 // $FOREIGN is the folder of models that LightGBM trained.
 func TestScripts(t *testing.T) {
@@ -48,7 +58,7 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort, "sums": scriptSums,
+			"sales": scriptSales, "exits": scriptExits, "flip": scriptFlip, "nothing": scriptNothing, "holdport": scriptHoldPort, "sums": scriptSums, "receiver": scriptReceiver,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "mounts" {
@@ -163,4 +173,41 @@ func scriptHoldPort(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ln.Close() })
 	ts.Setenv(args[0], ln.Addr().String())
+}
+
+// scriptSecret is the key that receiver knows.
+const scriptSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+func scriptReceiver(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: receiver VAR FILE [STATUS]")
+	}
+	verifier, err := standardwebhooks.NewWebhook(scriptSecret)
+	ts.Check(err)
+	out, status := ts.MkAbs(args[1]), ""
+	if len(args) > 2 {
+		status = ts.MkAbs(args[2])
+	}
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		body, _ := io.ReadAll(r.Body)
+		signed := "unsigned"
+		if verifier.Verify(body, r.Header) == nil {
+			signed = "signed"
+		}
+		old, _ := os.ReadFile(out)
+		if err := os.WriteFile(out, append(old, []byte(signed+" "+string(body)+"\n")...), 0o644); err != nil {
+			w.WriteHeader(500)
+			return
+		}
+		if b, err := os.ReadFile(status); err == nil {
+			if code, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+				w.WriteHeader(code)
+			}
+		}
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
 }

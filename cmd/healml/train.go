@@ -79,7 +79,7 @@ Parameters carry LightGBM's names.`,
 			if o.out != "" {
 				return runFit(cmd.Context(), a, path, o, set)
 			}
-			return runTrain(cmd.Context(), a, path, o, set)
+			return a.measured("train", func() error { return runTrain(cmd.Context(), a, path, o, set) })
 		},
 	}
 	addDataFlags(cmd, &o.dataOptions)

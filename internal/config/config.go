@@ -19,6 +19,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 
+	"github.com/healml/healml/internal/alert"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
 )
@@ -42,6 +43,8 @@ type Config struct {
 	Drift   Drift   `mapstructure:"drift"`
 	Retrain Retrain `mapstructure:"retrain"`
 	Models  Models  `mapstructure:"models"`
+	Alert   Alert   `mapstructure:"alert"`
+	Metrics Metrics `mapstructure:"metrics"`
 }
 
 // Column fixes what one column is.
@@ -107,6 +110,23 @@ type Models struct {
 	Keep int `mapstructure:"keep"` // versions that prune leaves beside those in use
 }
 
+// Alert configures who is told of drift and healing.
+type Alert struct {
+	Webhook    string        `mapstructure:"webhook"`     // address to post to; "": none. Secret
+	Secret     string        `mapstructure:"secret"`      // signs what is posted; see alert.ParseSecret
+	SecretFile string        `mapstructure:"secret_file"` // holds it; relative to the root
+	Timeout    time.Duration `mapstructure:"timeout"`     // of one try
+	Command    []string      `mapstructure:"command"`     // program and arguments; none: no command
+	// CommandTimeout is when the command and its children are killed.
+	CommandTimeout time.Duration `mapstructure:"command_timeout"`
+	Repeat         time.Duration `mapstructure:"repeat"` // the same news is not told sooner
+}
+
+// Metrics configures what is left for Prometheus.
+type Metrics struct {
+	Textfile string `mapstructure:"textfile"` // directory of node_exporter's textfile collector; "": none
+}
+
 // Default is the configuration of an empty file.
 func Default() *Config {
 	day := 24 * time.Hour
@@ -122,6 +142,7 @@ func Default() *Config {
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, Alpha: 0.01, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
 		Models:  Models{Keep: 10},
+		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
 }
 
@@ -279,7 +300,31 @@ func (c *Config) Validate() error {
 	case c.Serve.MaxRows < 1 || c.Serve.MaxBody < 1 || c.Serve.MaxInFlight < 1:
 		return bad("serve", "max_rows, max_body and max_in_flight must be at least 1")
 	}
-	return c.validateDurations(bad)
+	if err := c.validateDurations(bad); err != nil {
+		return err
+	}
+	return c.Alert.validate(bad)
+}
+
+// validate checks the alerts. No error repeats the address or the secret.
+func (a *Alert) validate(bad func(key, format string, args ...any) error) error {
+	if a.Webhook != "" {
+		if _, err := alert.ParseURL(a.Webhook); err != nil {
+			return bad("alert.webhook", "%w", err)
+		}
+	}
+	if a.Secret != "" {
+		if a.SecretFile != "" {
+			return bad("alert.secret", "alert.secret_file is set, too: one of them must go")
+		}
+		if _, err := alert.ParseSecret(a.Secret); err != nil {
+			return bad("alert.secret", "%w", err)
+		}
+	}
+	if len(a.Command) > 0 && a.Command[0] == "" {
+		return bad("alert.command", "the program, its first element, is empty")
+	}
+	return nil
 }
 
 // validateMetric checks that the metric fits the task, or any task when the
@@ -320,6 +365,9 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"drift.window", c.Drift.Window, time.Second},
 		{"retrain.cooldown", c.Retrain.Cooldown, 0},
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
+		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},
+		{"alert.command_timeout", c.Alert.CommandTimeout, 10 * time.Millisecond},
+		{"alert.repeat", c.Alert.Repeat, 0},
 	} {
 		if d.v < d.min {
 			return bad(d.key, "%v, expected at least %v", d.v, d.min)

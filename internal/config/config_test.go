@@ -51,6 +51,8 @@ serve:
   allowed_hosts: [a.example, b.example]
 log: {durability: interval, keep: 2w}
 drift: {window: 1.5d, alpha: 0.05}
+alert: {webhook: 'https://hooks.example/a?b=c', secret_file: key, command: [mail, -s, 'drift, again', ops@example.com], repeat: 2d}
+metrics: {textfile: /var/lib/node_exporter}
 retrain: {cooldown: 0, max_age: 90d, margin: 0}
 `)
 	if err != nil {
@@ -64,6 +66,8 @@ retrain: {cooldown: 0, max_age: 90d, margin: 0}
 	want.Serve.Address, want.Serve.Lenient, want.Serve.Poll, want.Serve.AllowedHosts = "0.0.0.0:80", true, 250*time.Millisecond, []string{"a.example", "b.example"}
 	want.Log.Durability, want.Log.Keep = "interval", 14*day
 	want.Drift.Window, want.Drift.Alpha = 36*time.Hour, 0.05
+	want.Alert.Webhook, want.Alert.SecretFile, want.Alert.Repeat = "https://hooks.example/a?b=c", "key", 2*day
+	want.Alert.Command, want.Metrics.Textfile = []string{"mail", "-s", "drift, again", "ops@example.com"}, "/var/lib/node_exporter"
 	want.Retrain.Cooldown, want.Retrain.MaxAge, want.Retrain.Margin = 0, 90*day, 0
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read\n%+v\nexpected\n%+v", got, want)
@@ -160,6 +164,15 @@ func TestFaults(t *testing.T) {
 		"serve: {write_timeout: 0}":          {"serve.write_timeout"},
 		"serve: {idle_timeout: 0}":           {"serve.idle_timeout"},
 		"serve: {drain_timeout: -1ms}":       {"serve.drain_timeout"},
+		"alert: {webhook: hooks.example}":    {"alert.webhook", "https://"},
+		"alert: {secret: short}":             {"alert.secret", "24"},
+		"alert: {command: ['', x]}":          {"alert.command"},
+		"alert: {timeout: 0}":                {"alert.timeout"},
+		"alert: {command_timeout: 0}":        {"alert.command_timeout"},
+		"alert: {repeat: -1h}":               {"alert.repeat"},
+		"alert: {url: 'https://a.example'}":  {"alert.url", "unknown key"},
+		"metrics: {textfile: {a: 1}}":        {"metrics.textfile"},
+		"alert: {secret: 0123456789012345678901234, secret_file: s}": {"alert.secret", "alert.secret_file"},
 	} {
 		_, err := load(t, text)
 		var e *config.Error
@@ -171,6 +184,22 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), w) {
 				t.Errorf("%s: error %q should name %q", text, err, w)
 			}
+		}
+	}
+}
+
+// TestSecretsStay: no fault repeats what is secret, whatever is wrong with it.
+func TestSecretsStay(t *testing.T) {
+	for _, text := range []string{
+		"webhook: sesame", "webhook: 'https://bob:ses/ame@host/'", "webhook: 'ftp://host/sesame'", "webhook: {a: sesame}", "webhook: [[sesame]]",
+		"secret: sesame", "secret: whsec_sesame!", "secret: {a: sesame}", "secret: [[sesame]]", "secret: [sesame, x]",
+		"secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n  secret_file: x",
+	} {
+		_, err := load(t, "alert:\n  "+text+"\n")
+		if err == nil {
+			t.Errorf("%s is taken", text)
+		} else if strings.Contains(err.Error(), "ses") || strings.Contains(err.Error(), "MfKQ9r8") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
