@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -104,34 +103,6 @@ func TestWriteFailsWhole(t *testing.T) {
 	}
 	if _, err := WriteReport(dir, changed(t)); err == nil {
 		t.Error("written into a file")
-	}
-}
-
-func TestPage(t *testing.T) {
-	var b bytes.Buffer
-	r := changed(t)
-	if err := r.HTML(&b); err != nil {
-		t.Fatal(err)
-	}
-	page := b.String()
-	if strings.Contains(page, "<script") || regexp.MustCompile(`(src|href)=|url\(|@import`).MatchString(page) {
-		t.Error("the page has a script or needs something from elsewhere")
-	}
-	if strings.Contains(page, "NaN") || strings.Contains(page, "ZgotmplZ") {
-		t.Error("the page shows a number that is none")
-	}
-	if i, j := strings.Index(page, "Drift: 2 of 4"), strings.Index(page, "<table"); i < 0 || i > j {
-		t.Error("the verdict does not come first")
-	}
-	if len(page) > 100_000 {
-		t.Errorf("%d bytes", len(page))
-	}
-	if n := strings.Count(page, "<svg"); n != 5 {
-		t.Errorf("%d charts", n)
-	}
-	empty := compare(t, stream(1, 0), stream(2, 0), nil)
-	if err := empty.HTML(&b); err != nil {
-		t.Errorf("an empty report: %v", err)
 	}
 }
 

@@ -63,7 +63,7 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 // terminal obeys, as �: names come from data.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsGraphic(c) {
+		if unicode.IsGraphic(c) || c == '\u200c' || c == '\u200d' { // joiners of letters and emoji
 			return c
 		}
 		return unicode.ReplacementChar
