@@ -97,7 +97,7 @@ func (r *Report) healing() []advice {
 	case !r.Drift && len(r.Faults) > 0:
 		return nil
 	case !r.Drift:
-		return []advice{{Do: "Nothing. The rows look as those that the model learnt from."}}
+		return []advice{{Do: "Nothing. The rows look as those of the reference."}}
 	case !suffers && r.onlyFaults():
 		return nil
 	case r.ModelVersion == "":
@@ -148,7 +148,7 @@ func when(at string) string {
 	t, err := time.Parse(time.RFC3339, at)
 	switch {
 	case err != nil:
-		return printable(at)
+		return cut(printable(at), longLevel)
 	case t.Equal(t.UTC().Truncate(24 * time.Hour)):
 		return t.UTC().Format("2006-01-02")
 	}
@@ -207,11 +207,7 @@ func (s *Segment) told() string {
 // budget says how often a report may be wrong.
 func (r *Report) budget() string {
 	if c := r.Calibration; c != nil && c.PerYear > 0 {
-		unit := "false alarms"
-		if c.PerYear == 1 {
-			unit = "false alarm"
-		}
-		s := fmt.Sprintf("at most %s %s a year", short(float64(c.PerYear)), unit)
+		s := fmt.Sprintf("at most %s a year", alarms(c.PerYear))
 		if c.Checks > 0 {
 			s += fmt.Sprintf(", over %s comparisons", short(float64(c.Checks)))
 		}
@@ -227,6 +223,13 @@ func (r *Report) budget() string {
 	return "a chance of " + percent(level) + " a comparison"
 }
 
+func alarms(n Number) string {
+	if n == 1 {
+		return "1 false alarm"
+	}
+	return short(float64(n)) + " false alarms"
+}
+
 // bound says how the bound of the p-values came about.
 func (r *Report) bound() []string {
 	c := r.Calibration
@@ -235,7 +238,7 @@ func (r *Report) bound() []string {
 		return append(out, fmt.Sprintf("The bounds of the p-values keep the chance of any false alarm in one comparison at %s, over all columns together (Holm's rule).", percent(r.Settings.Alpha)))
 	}
 	if c.PerYear > 0 && c.Checks > 0 {
-		out = append(out, fmt.Sprintf("The budget of %s false alarms a year, shared out over %s comparisons a year, leaves each a chance of %s.", short(float64(c.PerYear)), short(float64(c.Checks)), percent(float64(c.Level))))
+		out = append(out, fmt.Sprintf("The budget of %s a year, shared out over %s comparisons a year, leaves each a chance of %s.", alarms(c.PerYear), short(float64(c.Checks)), percent(float64(c.Level))))
 	} else if c.Level > 0 {
 		out = append(out, fmt.Sprintf("One comparison alarms without cause with a chance of %s.", percent(float64(c.Level))))
 	}
@@ -247,7 +250,7 @@ func (r *Report) bound() []string {
 	if len(c.Seasons) > 0 {
 		var names []string
 		for _, s := range c.Seasons {
-			names = append(names, printable(s))
+			names = append(names, cut(printable(s), longLevel))
 		}
 		out = append(out, "Like was compared with like, by: "+strings.Join(names, ", ")+".")
 	}

@@ -1,14 +1,12 @@
 package monitor
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/healml/healml/internal/table"
 )
@@ -103,29 +101,6 @@ func TestWriteFailsWhole(t *testing.T) {
 	}
 	if _, err := WriteReport(dir, changed(t)); err == nil {
 		t.Error("written into a file")
-	}
-}
-
-func TestRender(t *testing.T) {
-	var b bytes.Buffer
-	if err := Render(&b, changed(t), false, 100); err != nil {
-		t.Fatal(err)
-	}
-	out := b.String()
-	if !strings.HasPrefix(out, "Drift: 2 of 4 columns drifted (price, region)") || strings.Contains(out, "\x1b") || !strings.Contains(out, "█") || !strings.Contains(out, "v0001-0badcafe") {
-		t.Errorf("%s", out)
-	}
-	for _, line := range strings.Split(out, "\n") {
-		if utf8.RuneCountInString(line) > 110 {
-			t.Errorf("a line of %d: %s", utf8.RuneCountInString(line), line)
-		}
-	}
-	b.Reset()
-	if err := Render(&b, changed(t), true, 100); err != nil || !strings.Contains(b.String(), "\x1b[31m") {
-		t.Errorf("no colour: %v", err)
-	}
-	if err := Render(&b, compare(t, stream(1, 0), stream(2, 0), nil), false, 80); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/healml/healml/internal/schema"
 )
@@ -305,10 +304,7 @@ func (r *Report) trendView(c *Column) *trendView {
 		return nil
 	}
 	x := axis{len(t.Then), len(t.Now)}
-	format := short
-	if strings.HasPrefix(t.Of, "share") || t.Of == "missing" {
-		format = percent
-	}
+	format := t.format()
 	var mark *place
 	if r.Timeline != nil && len(r.Timeline.Now) == x.now {
 		mark = r.Timeline.place(c.since())

@@ -62,7 +62,7 @@ var (
 // cannot see needs.
 func checkPage(t *testing.T, source string) {
 	t.Helper()
-	if strings.Contains(source, "ZgotmplZ") || strings.Contains(source, ">NaN") || strings.Contains(source, "%!") {
+	if strings.Contains(source, "ZgotmplZ") || strings.Contains(source, ">NaN") || regexp.MustCompile(`%![a-zA-Z]\(`).MatchString(source) {
 		t.Error("the page shows what was meant for a program")
 	}
 	if regexp.MustCompile(`(?i)url\(|@import|<script|javascript:`).MatchString(regexp.MustCompile(`(?s)</style>.*`).ReplaceAllString(source, "")) {
@@ -247,7 +247,7 @@ func TestPageTellsAll(t *testing.T) {
 		}
 		text = after
 	}
-	if calm := textOf(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Earliest change") {
+	if calm := textOf(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those of the reference") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Earliest change") {
 		t.Error("a calm page gives work")
 	}
 }
