@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // A drawing is one SVG that stretches to the width that it is given; its
@@ -278,18 +276,6 @@ func (t *Timeline) step(moment string) (float64, bool) {
 		return float64(len(t.Now) - 1), true
 	}
 	return min(float64(len(t.Now)-1)+(v-last)/lastStep, float64(len(t.Now))), true
-}
-
-// momentOf reads a moment: seconds since 1970, or the number of a row.
-func momentOf(s string) (v float64, timed, ok bool) {
-	if n, err := strconv.Atoi(s); err == nil {
-		return float64(n), false, true
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return 0, true, false
-	}
-	return float64(t.UnixMicro()) / 1e6, true, true
 }
 
 // rowsDrawing shows the rows of each step, either sample against its own most.
