@@ -236,7 +236,7 @@ func (r *Report) card(id, name string, c *Column, numbers []statistic) card {
 	}
 	for _, s := range numbers {
 		text := s.value(c)
-		if text == "–" {
+		if text == "–" || r.Format < s.Format {
 			continue
 		}
 		f := figure{s.Name, text, s.Meaning}

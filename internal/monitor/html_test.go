@@ -403,3 +403,18 @@ func BenchmarkHTML(b *testing.B) {
 		})
 	}
 }
+
+// TestOldFormat: what a report of format 1 does not know is not shown as 0.
+func TestOldFormat(t *testing.T) {
+	r := story()
+	for _, c := range r.Columns {
+		c.Energy, c.MMD, c.CramerVonMises = 0, 0, 0
+	}
+	name := "energy distance</th>" // of a card; the glossary has it, too
+	if !strings.Contains(pageOf(t, r), name) {
+		t.Error("format 2 lacks it")
+	}
+	if r.Format = 1; strings.Contains(pageOf(t, r), name) {
+		t.Error("format 1 has it")
+	}
+}
