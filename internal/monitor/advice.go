@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // standing is what a report comes to, for the mark beside its verdict.
@@ -175,7 +177,8 @@ func (c *Column) told() string {
 	case c.Change != nil && c.Change.Text != "":
 		return sentence(printable(c.Change.Text))
 	case c.Reason != "":
-		return sentence(printable(c.Reason))
+		first, size := utf8.DecodeRuneInString(c.Reason)
+		return sentence(printable(string(unicode.ToUpper(first)) + c.Reason[size:]))
 	}
 	return "It is not distributed as it was."
 }

@@ -94,15 +94,18 @@ func skyline(v []float64, top float64, wide int) string {
 }
 
 // histogramDrawing shows shares of equal bins, then as a filled hill and now as
-// a line over it, at most n bins.
+// a line over it, at most n bins; empty when no share is known.
 func histogramDrawing(h *Histogram, class string, n int, label string) template.HTML {
 	then, now := merge(h.Then, n), merge(h.Now, n)
 	if len(then) == 0 || len(now) == 0 {
 		return ""
 	}
-	top := 1e-12
+	top := 0.0
 	for _, v := range append(append([]float64{}, then...), now...) {
 		top = max(top, v)
+	}
+	if top == 0 {
+		return ""
 	}
 	d := draw(class, 240, label)
 	d.path("a", skyline(then, top, d.wide))

@@ -27,8 +27,11 @@ var page = template.Must(template.Must(template.New("report").Funcs(template.Fun
 
 // small writes a distance with three decimals, where more would only be noise.
 func small(v float64) string {
-	if a := math.Abs(v); a < 0.0005 && a > 0 || a >= 10 {
+	switch {
+	case math.Abs(v) >= 10:
 		return short(v)
+	case v > 0 && v < 0.0005:
+		return "<0.001"
 	}
 	return strconv.FormatFloat(v, 'f', 3, 64)
 }
@@ -133,6 +136,7 @@ type segmentView struct {
 	Told     string
 	Rows     int
 	Explains Number
+	Known    bool // that it is a number
 	Bar      template.HTML
 }
 
@@ -241,7 +245,7 @@ func (r *Report) card(id, name string, c *Column, numbers []statistic) card {
 		}
 		f := figure{s.Name, text, s.Meaning}
 		v.All = append(v.All, f)
-		if keys[s.ID] {
+		if keys[s.ID] && text != "0 %" && text != "0 % → 0 %" {
 			v.Keys = append(v.Keys, f)
 		}
 	}
@@ -261,7 +265,7 @@ func (r *Report) segmentsOf(name string) []segmentView {
 			d.rect("track", 0, 25, d.wide, 50)
 			d.rect("b", 0, 25, w, 50)
 		}
-		out = append(out, segmentView{s.told(), s.Rows, s.Explains, d.html()})
+		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), d.html()})
 	}
 	return out
 }
@@ -331,7 +335,7 @@ func (r *Report) row(name string, c *Column, spark bool) row {
 		v.Told, v.Since = c.told(), sinceWords(c.since())
 	}
 	switch {
-	case c.Mean != nil:
+	case c.Mean != nil && !math.IsNaN(float64(c.Mean.Then+c.Mean.Now)):
 		v.What = short(float64(c.Mean.Then)) + " → " + short(float64(c.Mean.Now))
 	case len(c.Levels) > 0:
 		l := c.Levels[0]

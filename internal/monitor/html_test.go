@@ -151,7 +151,7 @@ func checkElement(t *testing.T, n *html.Node, a map[string]string) {
 			t.Error("a second style sheet")
 		}
 	}
-	if _, ok := a["tabindex"]; ok && n.Data != "main" && (a["role"] != "region" || a["aria-label"] == "") {
+	if _, ok := a["tabindex"]; ok && n.Data != "main" && (a["role"] != "group" || a["aria-label"] == "") {
 		t.Errorf("%s takes the keyboard and has no name", n.Data)
 	}
 	if s, ok := a["style"]; ok && !regexp.MustCompile(`^flex-grow:[0-9]+$`).MatchString(s) {

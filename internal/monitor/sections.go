@@ -182,7 +182,10 @@ func (r *Report) apart() *apart {
 		return nil
 	}
 	a := &apart{Domain: d, Told: "All columns together look as they did: a classifier tells current rows from the reference no better than stretches of the reference from each other."}
-	if d.Drift {
+	switch {
+	case math.IsNaN(float64(d.AUC)):
+		a.Told = "There were too few rows to tell whether a classifier tells them apart."
+	case d.Drift:
 		a.Told = fmt.Sprintf("A classifier tells current rows from the reference with an AUC of %s; stretches of the reference reach %s among each other.", known(short)(d.AUC), known(short)(d.Null))
 	}
 	lo := 0.5
