@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/healml/healml/internal/schema"
 )
@@ -19,11 +20,16 @@ var pageSource string
 //go:embed report.css
 var pageStyle string
 
-var page = template.Must(template.Must(template.New("report").Funcs(template.FuncMap{
-	"short": known(short), "small": known(small), "percent": known(percent), "prob": chance, "thousands": thousands, "when": when,
-	"name": func(s string) string { return cut(shown(s), longName) },
-	"text": func(s string) string { return cut(printable(s), longText) },
-}).Parse(pageSource)).Parse(`{{define "style"}}` + pageStyle + `{{end}}`))
+// page is parsed when the first report is written: most runs write none.
+var page = sync.OnceValue(func() *template.Template {
+	t := template.New("report").Funcs(template.FuncMap{
+		"short": known(short), "small": known(small), "percent": known(percent), "prob": chance, "thousands": thousands, "when": when,
+		"name": func(s string) string { return cut(shown(s), longName) },
+		"text": func(s string) string { return cut(printable(s), longText) },
+	})
+	template.Must(t.New("style").Parse(pageStyle))
+	return template.Must(t.Parse(pageSource))
+})
 
 // small writes a distance with three decimals, where more would only be noise.
 func small(v float64) string {
@@ -65,7 +71,7 @@ const (
 // HTML writes the report as one page that needs nothing else: no script, no
 // style sheet, no font from elsewhere.
 func (r *Report) HTML(w io.Writer) error {
-	if err := page.Execute(w, r.view()); err != nil {
+	if err := page().Execute(w, r.view()); err != nil {
 		return fmt.Errorf("write report page: %w", err)
 	}
 	return nil
