@@ -27,6 +27,9 @@ type Comparison struct {
 	PSI, JensenShannon, Hellinger, TotalVariation, LInfinity float64
 	KS, KSP                                                  float64 // numbers only
 	Wasserstein                                              float64 // numbers only: over the reference's standard deviation
+	CramerVonMises                                           float64 // numbers only: the statistic T
+	Energy                                                   float64 // numbers only: over the root of the reference's standard deviation
+	MMD                                                      float64 // numbers only
 	ChiSquare, ChiSquareP                                    float64 // levels only
 	ChiSquareDF                                              int
 	// Unseen is the number of current rows with a level that the reference
@@ -49,6 +52,8 @@ const (
 	gridParts     = 60  // of the tests
 	distanceParts = 10  // of the distances, as is the custom; divides gridParts
 	maxLevels     = 250 // with a cell of their own; rarer ones share one
+
+	mmdRows = 200 // that the MMD of a report is taken from
 
 	// unseenFloor is the least share of unseen levels that is tested.
 	unseenFloor = 0.002
@@ -88,6 +93,11 @@ func CompareNumbers(ref, cur *NumberCounts, a, b []float64) *Comparison {
 		if c.Wasserstein = Wasserstein(a, b); c.Wasserstein > 0 {
 			c.Wasserstein /= sd
 		}
+		c.CramerVonMises, _ = CramerVonMises(a, b)
+		if c.Energy = EnergyDistance(a, b); c.Energy > 0 {
+			c.Energy /= math.Sqrt(sd)
+		}
+		c.MMD = MMD(a, b, mmdRows)
 	}
 	n := newNumberTest(then[:ref.Cells])
 	d := newDuel(ref.Counts, cur.Counts, n.scores, len(n.names()), n.figures, 3)
@@ -172,7 +182,7 @@ func newComparison(ref, cur *Counts) *Comparison {
 	return &Comparison{
 		RefRows: int(total(a)), CurRows: int(total(b)), RefMissing: int(a[ref.Cells]), CurMissing: int(b[cur.Cells]),
 		PSI: nan, JensenShannon: nan, Hellinger: nan, TotalVariation: nan, LInfinity: nan,
-		KS: nan, KSP: nan, Wasserstein: nan, ChiSquare: nan, ChiSquareP: nan, P: 1,
+		KS: nan, KSP: nan, Wasserstein: nan, CramerVonMises: nan, Energy: nan, MMD: nan, ChiSquare: nan, ChiSquareP: nan, P: 1,
 	}
 }
 

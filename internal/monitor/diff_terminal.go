@@ -115,3 +115,14 @@ func arrow(p Pair, write func(float64) string) string {
 	}
 	return write(float64(p.Then)) + " → " + write(float64(p.Now))
 }
+
+func newTextTable(w io.Writer) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	style := table.StyleLight
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	return t
+}

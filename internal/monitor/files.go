@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -138,83 +137,4 @@ func PruneReports(dir string, keep int) error {
 		ids = ids[1:]
 	}
 	return nil
-}
-
-// Table is the report as rows of numbers, one a column and statistic: column,
-// role (input, prediction or metric), kind, statistic, value, threshold (of
-// the p_value) and drift. What the reference had stands under "…_then".
-func (r *Report) Table() *table.Table {
-	var b rowsBuilder
-	for _, name := range r.Order {
-		b.column(name, "input", r.Columns[name])
-	}
-	for _, name := range r.PredictionOrder {
-		b.column(name, "prediction", r.Prediction[name])
-	}
-	if p := r.Performance; p != nil {
-		b.name, b.role, b.kind, b.drift = string(p.Metric), "metric", "", p.Drift
-		b.add("now", p.Now)
-		b.add("lo", p.Lo)
-		b.add("hi", p.Hi)
-		b.add("then", p.Then)
-		b.add("labelled_rows", Number(p.Labeled))
-	}
-	flag := &table.Column{Name: "drift", Type: table.Bool, Floats: b.drifts}
-	return table.Must(table.Strings("column", b.names), table.Strings("role", b.roles), table.Strings("kind", b.kinds),
-		table.Strings("statistic", b.statistics), table.Floats("value", b.values), table.Floats("threshold", b.limits), flag)
-}
-
-// rowsBuilder gathers the rows of Table.
-type rowsBuilder struct {
-	name, role, kind string
-	drift            bool
-
-	names, roles, kinds, statistics []string
-	values, limits, drifts          []float64
-}
-
-func (b *rowsBuilder) add(statistic string, value Number) {
-	b.names = append(b.names, b.name)
-	b.roles = append(b.roles, b.role)
-	b.kinds = append(b.kinds, b.kind)
-	b.statistics = append(b.statistics, statistic)
-	b.values = append(b.values, float64(value))
-	b.limits = append(b.limits, math.NaN())
-	d := 0.0
-	if b.drift {
-		d = 1
-	}
-	b.drifts = append(b.drifts, d)
-}
-
-func (b *rowsBuilder) column(name, role string, c *Column) {
-	b.name, b.role, b.kind, b.drift = name, role, string(c.Kind), c.Drift
-	b.add("p_value", c.P)
-	b.limits[len(b.limits)-1] = float64(c.Threshold)
-	for _, s := range []struct {
-		name  string
-		value Number
-	}{
-		{"effect", c.Effect}, {"psi", c.PSI}, {"js", c.JS}, {"hellinger", c.Hellinger}, {"total_variation", c.TotalVariation}, {"l_infinity", c.LInfinity},
-		{"ks", c.KS}, {"wasserstein", c.Wasserstein}, {"chi_square", c.ChiSquare}, {"unseen", c.Unseen},
-		{"missing_then", c.Missing.Then}, {"missing", c.Missing.Now},
-	} {
-		b.add(s.name, s.value)
-	}
-	b.pair("mean", c.Mean)
-	b.pair("std", c.Std)
-	for _, q := range c.Quantiles {
-		b.add(fmt.Sprintf("q%g_then", 100*q.Q), q.Then)
-		b.add(fmt.Sprintf("q%g", 100*q.Q), q.Now)
-	}
-	for _, t := range c.Tests {
-		b.add("p_"+t.Name, t.P)
-	}
-}
-
-func (b *rowsBuilder) pair(name string, p *Pair) {
-	if p != nil {
-		b.add(name+"_then", p.Then)
-		b.add(name, p.Now)
-	}
 }

@@ -1,15 +1,12 @@
 package monitor
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/healml/healml/internal/table"
 )
@@ -107,61 +104,12 @@ func TestWriteFailsWhole(t *testing.T) {
 	}
 }
 
-func TestPage(t *testing.T) {
-	var b bytes.Buffer
-	r := changed(t)
-	if err := r.HTML(&b); err != nil {
-		t.Fatal(err)
-	}
-	page := b.String()
-	if strings.Contains(page, "<script") || regexp.MustCompile(`(src|href)=|url\(|@import`).MatchString(page) {
-		t.Error("the page has a script or needs something from elsewhere")
-	}
-	if strings.Contains(page, "NaN") || strings.Contains(page, "ZgotmplZ") {
-		t.Error("the page shows a number that is none")
-	}
-	if i, j := strings.Index(page, "Drift: 2 of 4"), strings.Index(page, "<table"); i < 0 || i > j {
-		t.Error("the verdict does not come first")
-	}
-	if len(page) > 100_000 {
-		t.Errorf("%d bytes", len(page))
-	}
-	if n := strings.Count(page, "<svg"); n != 5 {
-		t.Errorf("%d charts", n)
-	}
-	empty := compare(t, stream(1, 0), stream(2, 0), nil)
-	if err := empty.HTML(&b); err != nil {
-		t.Errorf("an empty report: %v", err)
-	}
-}
-
-func TestRender(t *testing.T) {
-	var b bytes.Buffer
-	if err := Render(&b, changed(t), false, 100); err != nil {
-		t.Fatal(err)
-	}
-	out := b.String()
-	if !strings.HasPrefix(out, "Drift: 2 of 4 columns drifted (price, region)") || strings.Contains(out, "\x1b") || !strings.Contains(out, "█") || !strings.Contains(out, "v0001-0badcafe") {
-		t.Errorf("%s", out)
-	}
-	for _, line := range strings.Split(out, "\n") {
-		if utf8.RuneCountInString(line) > 110 {
-			t.Errorf("a line of %d: %s", utf8.RuneCountInString(line), line)
-		}
-	}
-	b.Reset()
-	if err := Render(&b, changed(t), true, 100); err != nil || !strings.Contains(b.String(), "\x1b[31m") {
-		t.Errorf("no colour: %v", err)
-	}
-	if err := Render(&b, compare(t, stream(1, 0), stream(2, 0), nil), false, 80); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		percent(0): "0 %", percent(0.5): "50.0 %", percent(0.00012): "0.012 %", percent(math.NaN()): "–",
 		thousands(1234567): "1,234,567", thousands(-1234): "-1,234", thousands(12): "12", short(123456.7): "123,457", short(0.123456): "0.1235", short(math.NaN()): "–",
+		small(0.12345): "0.123", small(0.0001): "<0.001", small(0): "0.000", small(12.3456): "12.35", small(-0.25): "-0.250",
+		when("2026-02-01T00:00:00Z"): "2026-02-01", when("2026-02-01T01:30:09+01:00"): "2026-02-01 00:30", when("12345"): "row 12,345", when("noon"): "noon", when(""): "",
 		sparkline([]float64{0, .5, 1}, 1): " ▄█",
 	} {
 		if got != want {

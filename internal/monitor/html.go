@@ -1,23 +1,46 @@
 package monitor
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
 	"slices"
-	"strings"
+	"strconv"
+	"sync"
+
+	"github.com/healml/healml/internal/schema"
 )
 
 //go:embed report.html.tmpl
 var pageSource string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"short": known(short), "percent": known(percent),
-	"prob": func(n Number) string { return probability(float64(n)) }, "thousands": thousands, "chart": chart,
-	"some": func(n Number) bool { return n > 0 }, // false for NaN
-}).Parse(pageSource))
+//go:embed report.css
+var pageStyle string
+
+// page is parsed when the first report is written: most runs write none.
+var page = sync.OnceValue(func() *template.Template {
+	t := template.New("report").Funcs(template.FuncMap{
+		"short": known(short), "small": known(small), "percent": known(percent), "prob": chance, "thousands": thousands, "when": when,
+		"name": func(s string) string { return cut(shown(s), longName) },
+		"text": func(s string) string { return cut(printable(s), longText) },
+	})
+	template.Must(t.New("style").Parse(pageStyle))
+	return template.Must(t.Parse(pageSource))
+})
+
+// small writes a distance with three decimals, where more would only be noise.
+func small(v float64) string {
+	switch {
+	case math.Abs(v) >= 10:
+		return short(v)
+	case v > 0 && v < 0.0005:
+		return "<0.001"
+	}
+	return strconv.FormatFloat(v, 'f', 3, 64)
+}
 
 // known formats a number, – when there is none.
 func known(format func(float64) string) func(Number) string {
@@ -29,108 +52,311 @@ func known(format func(float64) string) func(Number) string {
 	}
 }
 
+// What the page shows at most, so that it opens at once however many columns
+// there are: a few hundred kilobytes for a thousand.
+const (
+	mostCards  = 24  // drifted columns with pictures; the others are rows
+	mostSparks = 200 // rows with a small picture
+	mostLanes  = 16  // columns on the timeline
+	mostLevels = 8
+	mostPairs  = 12 // of columns that go together
+	mostParts  = 8  // columns that tell the samples apart
+	sparkBins  = 12
+
+	longLevel = 40 // where a level's name is cut in sentences and tips
+	longName  = 80
+	longText  = 600
+)
+
 // HTML writes the report as one page that needs nothing else: no script, no
 // style sheet, no font from elsewhere.
 func (r *Report) HTML(w io.Writer) error {
-	type row struct {
-		Name, Role string
-		*Column
-	}
-	var rows []row
-	for _, name := range r.PredictionOrder {
-		rows = append(rows, row{name, "prediction", r.Prediction[name]})
-	}
-	for _, name := range r.Order {
-		rows = append(rows, row{name, "input", r.Columns[name]})
-	}
-	slices.SortStableFunc(rows, func(a, b row) int {
-		switch {
-		case a.Drift == b.Drift:
-			return 0
-		case a.Drift:
-			return -1
-		}
-		return 1
-	})
-	if err := page.Execute(w, struct {
-		*Report
-		Shown []row
-	}{r, rows}); err != nil {
+	if err := page().Execute(w, r.view()); err != nil {
 		return fmt.Errorf("write report page: %w", err)
 	}
 	return nil
 }
 
-// The size of a chart in its own units.
-const (
-	chartWidth, chartHeight = 240.0, 50.0
-	mostLevels              = 8
-)
-
-// longLevel is where a level's name is cut in sentences and tips.
-const longLevel = 40
-
-// chart draws a column's distribution then and now: a histogram as two
-// outlines, levels as pairs of bars.
-func chart(c *Column) template.HTML {
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="distribution then and now">`, chartWidth, chartHeight+12)
-	switch {
-	case c.Histogram != nil && len(c.Histogram.Edges) > 1:
-		outlines(&b, c.Histogram)
-	case len(c.Levels) > 0:
-		pairs(&b, c.Levels[:min(len(c.Levels), mostLevels)])
-	default:
-		fmt.Fprintf(&b, `<text x="0" y="20">nothing to draw</text>`)
-	}
-	b.WriteString("</svg>")
-	return template.HTML(b.String()) //nolint:gosec // made of numbers and escaped texts
+// view is the report cut into what the page shows.
+type view struct {
+	*Report
+	Standing    standing
+	Next        []advice
+	Budget      string
+	Bound       []string
+	Timeline    *timelineView
+	Cards       []card
+	Brief       []row // drifted, too many for a card
+	Outputs     []card
+	CalmOutputs []row
+	Calm        []row
+	Stands      *stands
+	Apart       *apart
+	Pairs       []pairView
+	MorePairs   int
+	Numbers     []statistic
+	Terms       []statistic
 }
 
-func outlines(b *strings.Builder, h *Histogram) {
-	then, now := merge(h.Then, len(h.Then)), merge(h.Now, len(h.Now))
-	top := slices.Max(append(append([]float64{1e-12}, then...), now...))
-	for _, side := range []struct {
-		class string
-		v     []float64
-	}{{"then", then}, {"now", now}} {
-		fmt.Fprintf(b, `<path class="%s" d="M0 %g`, side.class, chartHeight)
-		step := chartWidth / float64(len(side.v))
-		for i, x := range side.v {
-			y := chartHeight * (1 - x/top)
-			fmt.Fprintf(b, "L%.1f %.1fL%.1f %.1f", float64(i)*step, y, float64(i+1)*step, y)
+// card is a drifted column with all that is known of it.
+type card struct {
+	ID, Name, Kind, Told, Since string
+	Fault                       bool
+	Plot                        *plot
+	Levels                      []levelView
+	MoreLevels                  int
+	Trend                       *trendView
+	Keys, All                   []figure
+	Quantiles                   []Quantile
+	Tests                       []Test
+	Segments                    []segmentView
+	Threshold                   Number
+
+	column *Column
+}
+
+type figure struct{ Name, Value, Meaning string }
+
+// plot is a drawing with the ends of its axis.
+type plot struct {
+	Drawing template.HTML
+	Lo, Hi  string
+}
+
+type levelView struct {
+	Name      string
+	Then, Now Number
+	Unseen    bool
+	Bars      template.HTML
+}
+
+type trendView struct {
+	plot
+	Of string
+	// The axis: how wide then and now are, and where each begins.
+	ThenGrow, NowGrow int
+	ThenFrom, NowFrom string
+}
+
+type segmentView struct {
+	Told     string
+	Rows     int
+	Explains Number
+	Known    bool // that it is a number
+	Bar      template.HTML
+}
+
+// row is a column in a table.
+type row struct {
+	Name, Kind, What, Told, Since string
+	Spark                         template.HTML
+	*Column
+}
+
+func (r *Report) view() *view {
+	v := &view{
+		Report: r, Standing: r.standing(), Next: r.advice(), Budget: r.budget(), Bound: r.bound(),
+		Stands: r.stands(), Apart: r.apart(), Numbers: statistics(), Terms: terms(),
+	}
+	sparks := 0
+	toRow := func(name string, c *Column) row {
+		sparks++
+		return r.row(name, c, sparks <= mostSparks)
+	}
+	for _, name := range r.mostChanged(r.Drifted(), r.Columns) {
+		c := r.Columns[name]
+		if len(v.Cards) < mostCards {
+			v.Cards = append(v.Cards, r.card(fmt.Sprintf("c%d", len(v.Cards)), name, c, v.Numbers))
+			continue
 		}
-		fmt.Fprintf(b, `L%g %g"/>`, chartWidth, chartHeight)
+		v.Brief = append(v.Brief, toRow(name, c))
 	}
-	first, last := h.Edges[0], h.Edges[len(h.Edges)-1]
-	fmt.Fprintf(b, `<text x="0" y="%g">%s</text><text x="%g" y="%g" text-anchor="end">%s</text>`,
-		chartHeight+10, short(float64(first)), chartWidth, chartHeight+10, short(float64(last)))
+	for _, name := range r.PredictionOrder {
+		c := r.Prediction[name]
+		if c.Drift && len(v.Outputs) < mostCards {
+			v.Outputs = append(v.Outputs, r.card(fmt.Sprintf("o%d", len(v.Outputs)), name, c, v.Numbers))
+			continue
+		}
+		v.CalmOutputs = append(v.CalmOutputs, toRow(name, c))
+	}
+	for _, name := range r.Order {
+		if c := r.Columns[name]; !c.Drift {
+			v.Calm = append(v.Calm, toRow(name, c))
+		}
+	}
+	v.Timeline = r.timeline(v)
+	v.pairs()
+	return v
 }
 
-func pairs(b *strings.Builder, ls []LevelPair) {
+// Tolerated is how much worse a metric may be.
+func (v *view) Tolerated() Number { return Number(v.Settings.Tolerance) }
+
+// MoreFaults says that there are more than the advice names.
+func (v *view) MoreFaults() bool { return len(v.Faults) > mostAdvice }
+
+// LeastEffect is the least change that counts.
+func (v *view) LeastEffect() Number { return Number(v.Settings.MinEffect) }
+
+// Share is the quantile's q.
+func (q Quantile) Share() Number { return Number(q.Q) }
+
+// Lost are the rates of missing values, empty when there is none.
+func (r row) Lost() string {
+	if r.Missing.Then > 0 || r.Missing.Now > 0 {
+		return rates(r.Missing)
+	}
+	return ""
+}
+
+// mostChanged puts columns with a fault first, then those that changed most.
+func (r *Report) mostChanged(names []string, columns map[string]*Column) []string {
+	faulty := map[string]bool{}
+	for _, f := range r.Faults {
+		faulty[f.Column] = true
+	}
+	effect := func(name string) float64 {
+		if e := float64(columns[name].Effect); !math.IsNaN(e) {
+			return e
+		}
+		return 1 // a column that is gone has no measure
+	}
+	names = slices.Clone(names)
+	slices.SortStableFunc(names, func(a, b string) int {
+		if faulty[a] != faulty[b] {
+			if faulty[a] {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(effect(b), effect(a))
+	})
+	return names
+}
+
+func (r *Report) card(id, name string, c *Column, numbers []statistic) card {
+	v := card{
+		ID: id, Name: shown(name), Kind: string(c.Kind), Told: c.told(), Since: sinceWords(c.since()), Fault: r.faulty(name),
+		Quantiles: c.Quantiles, Tests: c.Tests, Threshold: c.Threshold, Plot: c.plot(), Trend: r.trendView(c), column: c,
+	}
+	v.Levels, v.MoreLevels = c.levelViews()
+	keys := map[string]bool{"p": true, "bound": true, "effect": true, "psi": true, "ks": true, "missing": true, "unseen": true, "mean": true}
+	if c.Kind != schema.Numeric {
+		keys["tv"], keys["ks"] = true, false
+	}
+	for _, s := range numbers {
+		text := s.value(c)
+		if text == "–" || r.Format < s.Format {
+			continue
+		}
+		f := figure{s.Name, text, s.Meaning}
+		v.All = append(v.All, f)
+		if keys[s.ID] && text != "0 %" && text != "0 % → 0 %" {
+			v.Keys = append(v.Keys, f)
+		}
+	}
+	v.Segments = r.segmentsOf(name)
+	return v
+}
+
+func (r *Report) segmentsOf(name string) []segmentView {
+	var out []segmentView
+	for i := range r.Segments {
+		s := &r.Segments[i]
+		if s.Column != name {
+			continue
+		}
+		d := draw("bars", 200, "")
+		if w, ok := at(float64(s.Explains), 0, 1, d.wide); ok {
+			d.rect("track", 0, 25, d.wide, 50)
+			d.rect("b", 0, 25, w, 50)
+		}
+		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), d.html()})
+	}
+	return out
+}
+
+func (c *Column) plot() *plot {
+	h := c.Histogram
+	if h == nil || len(h.Edges) < 2 {
+		return nil
+	}
+	lo, hi := h.Edges[0], h.Edges[len(h.Edges)-1]
+	d := histogramDrawing(h, "chart", bins, fmt.Sprintf("Shares of values from %s to %s, reference and now", short(float64(lo)), short(float64(hi))))
+	if d == "" {
+		return nil
+	}
+	return &plot{d, short(float64(lo)), short(float64(hi))}
+}
+
+func (c *Column) levelViews() (out []levelView, more int) {
 	top := 1e-12
-	for _, l := range ls {
-		for _, v := range []float64{float64(l.Then), float64(l.Now)} {
-			if !math.IsNaN(v) {
-				top = max(top, v)
+	for _, l := range c.Levels {
+		for _, n := range []Number{l.Then, l.Now} {
+			if n > 0 {
+				top = max(top, float64(n))
 			}
 		}
 	}
-	step := chartWidth / float64(len(ls))
-	for i, l := range ls {
-		fmt.Fprintf(b, `<g><title>%s: %s → %s</title>`, template.HTMLEscapeString(cut(l.Level, longLevel)), percent(float64(l.Then)), percent(float64(l.Now)))
-		for k, v := range []float64{float64(l.Then), float64(l.Now)} {
-			if math.IsNaN(v) {
-				v = 0
-			}
-			height := chartHeight * v / top
-			class := [...]string{"then", "now"}[k]
-			fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
-				class, (float64(i)+0.1+0.4*float64(k))*step, chartHeight-height, 0.38*step, height)
-		}
-		b.WriteString("</g>")
-		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, (float64(i)+0.5)*step, chartHeight+10, template.HTMLEscapeString(cut(l.Level, int(step/6))))
+	for _, l := range c.Levels[:min(len(c.Levels), mostLevels)] {
+		out = append(out, levelView{cut(shown(l.Level), longLevel), l.Then, l.Now, l.Unseen, bars(l.Then, l.Now, top)})
 	}
+	return out, len(c.Levels) - len(out)
+}
+
+func (r *Report) trendView(c *Column) *trendView {
+	t := c.Trend
+	if t == nil {
+		return nil
+	}
+	lo, hi, ok := span(t.Then, t.Now)
+	if !ok {
+		return nil
+	}
+	x := axis{len(t.Then), len(t.Now)}
+	format := t.format()
+	var mark *place
+	if r.Timeline != nil && len(r.Timeline.Now) == x.now {
+		mark = r.Timeline.place(c.since())
+	}
+	v := &trendView{Of: cut(printable(t.Of), longLevel), ThenGrow: x.then, NowGrow: x.now}
+	v.Lo, v.Hi = format(lo), format(hi)
+	v.Drawing = trendDrawing(t, x, lo, hi, mark, fmt.Sprintf("%s by step, between %s and %s, reference then now", v.Of, v.Lo, v.Hi))
+	if l := r.Timeline; l != nil {
+		v.ThenFrom, v.NowFrom = firstOf(l.Then), firstOf(l.Now)
+	}
+	return v
+}
+
+func firstOf(s []Step) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return when(s[0].From)
+}
+
+func (r *Report) row(name string, c *Column, spark bool) row {
+	v := row{Name: name, Kind: string(c.Kind), Column: c}
+	if c.Drift {
+		v.Told, v.Since = c.told(), sinceWords(c.since())
+	}
+	switch {
+	case c.Mean != nil && !math.IsNaN(float64(c.Mean.Then+c.Mean.Now)):
+		v.What = short(float64(c.Mean.Then)) + " → " + short(float64(c.Mean.Now))
+	case len(c.Levels) > 0:
+		l := c.Levels[0]
+		v.What = fmt.Sprintf("%s: %s → %s", cut(shown(l.Level), 16), percent(float64(l.Then)), percent(float64(l.Now)))
+	}
+	if !spark {
+		return v
+	}
+	switch {
+	case c.Histogram != nil:
+		v.Spark = histogramDrawing(c.Histogram, "spark", sparkBins, "")
+	case len(c.Levels) > 0:
+		v.Spark = levelsDrawing(c.Levels[:min(len(c.Levels), mostLevels)], "spark")
+	}
+	return v
 }
 
 // cut shortens s to n letters.

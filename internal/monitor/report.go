@@ -138,7 +138,7 @@ type Column struct {
 	Wasserstein    Number `json:"wasserstein"` // over the reference's standard deviation
 	ChiSquare      Number `json:"chi_square"`
 	CramerVonMises Number `json:"cramer_von_mises"`
-	Energy         Number `json:"energy"` // on samples, over the reference's standard deviation
+	Energy         Number `json:"energy"` // on samples, over the root of the reference's standard deviation
 	MMD            Number `json:"mmd"`    // on samples
 
 	Missing Pair   `json:"missing"` // rates
@@ -246,6 +246,7 @@ func (c *Column) setComparison(d *drift.Comparison) {
 	c.PSI, c.JS, c.Hellinger = Number(d.PSI), Number(d.JensenShannon), Number(d.Hellinger)
 	c.TotalVariation, c.LInfinity = Number(d.TotalVariation), Number(d.LInfinity)
 	c.KS, c.Wasserstein, c.ChiSquare = Number(d.KS), Number(d.Wasserstein), Number(d.ChiSquare)
+	c.CramerVonMises, c.Energy, c.MMD = Number(d.CramerVonMises), Number(d.Energy), Number(d.MMD)
 	c.Missing = Pair{rate(d.RefMissing, d.RefRows), rate(d.CurMissing, d.CurRows)}
 	c.Unseen = Number(math.NaN())
 	if c.Kind != schema.Numeric {

@@ -1,0 +1,89 @@
+package monitor
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func rendered(t *testing.T, r *Report, color bool, width int) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Render(&b, r, color, width); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestRender(t *testing.T) {
+	out := rendered(t, changed(t), false, 100)
+	if !strings.HasPrefix(out, "Drift: 2 of 4 columns drifted (price, region)") || strings.Contains(out, "\x1b") || !strings.Contains(out, "█") || !strings.Contains(out, "v0001-0badcafe") {
+		t.Errorf("%s", out)
+	}
+	if out := rendered(t, changed(t), true, 100); !strings.Contains(out, "\x1b[31m") {
+		t.Error("no colour")
+	}
+	rendered(t, compare(t, stream(1, 0), stream(2, 0), nil), false, 80)
+}
+
+// TestRenderTellsAll: what was found is told in the order in which it is needed.
+func TestRenderTellsAll(t *testing.T) {
+	out := rendered(t, story(), false, 120)
+	for _, want := range []string{
+		"Drift: 5 of 12 columns", "70,412 rows from 2026-01-01 to 2026-03-02", "What to do\n", "Mend the feed of price", "healml drift", "healml retrain --dry-run",
+		"Drifted\n", "● price  numeric, data fault\n", "The values look multiplied by 100", "Since 2026-02-08 (between 2026-02-06 and 2026-02-09).", "now ", "missing 1.2 % → 1.1 %", "│", "2.408 to 232.7, by 1d",
+		"Since the window began, or before.", "● predicted_sales  prediction, numeric\n", "Together\n", "worse than tolerated", "mae expected: 5.3", "11 held the truth", "AUC of 0.83", "rank correlation -0.62 → 0.05", "first reference (v0001-0badcafe)",
+		"Columns that hold\n", "  column", "  humidity", "Left out\n", "  date: orders the rows\n",
+	} {
+		_, after, ok := strings.Cut(out, want)
+		if !ok {
+			t.Fatalf("%q is not told, or too early:\n%s", want, out)
+		}
+		out = after
+	}
+	if out := rendered(t, calm(), false, 80); !strings.Contains(out, "Nothing.") || strings.Contains(out, "●") || strings.Contains(out, "retrain") {
+		t.Errorf("a calm report gives work:\n%s", out)
+	}
+}
+
+// TestRenderFits: no line is longer than the terminal is wide, whatever stands
+// in it, and colours change nothing but the colours.
+func TestRenderFits(t *testing.T) {
+	for name, r := range reports() {
+		for _, width := range []int{0, 40, 60, 80, 120, 300} {
+			out := rendered(t, r, false, width)
+			for _, line := range strings.Split(out, "\n") {
+				if n := cells(line); n > max(width, leastWidth) || strings.HasSuffix(line, " ") {
+					t.Errorf("%s at %d: %d cells: %q", name, width, n, line)
+				}
+			}
+			if plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(rendered(t, r, true, width), ""); plain != out {
+				t.Errorf("%s at %d: colours change the text", name, width)
+			}
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		s    string
+		n    int
+		want string
+	}{
+		{"", 5, ""}, {"one two", 7, "one two"}, {"one two", 6, "one|two"}, {"one  two", 3, "one|two"}, {"abcdefgh", 3, "abc|def|gh"}, {"列の名前", 4, "列の|名前"}, {"at 99 % now", 6, "at|99 %|now"}, {"a " + strings.Repeat("x", 5), 3, "a x|xxx|x"},
+	} {
+		if got := strings.Join(wrap(c.s, c.n), "|"); got != c.want {
+			t.Errorf("%q in %d: %q, expected %q", c.s, c.n, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		s    string
+		n    int
+		want string
+	}{{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"列の名前", 5, "列の…"}, {"", 3, ""}} {
+		if got := fit(c.s, c.n); got != c.want {
+			t.Errorf("%q in %d: %q, expected %q", c.s, c.n, got, c.want)
+		}
+	}
+}
