@@ -27,10 +27,9 @@ func newCounts(steps *Steps, cells int) *Counts {
 // grid.
 type NumberCounts struct {
 	*Counts
-	grid *Grid
-	// Sums of the finite values by step.
-	Sums   []float64
-	finite []int
+	grid   *Grid
+	sums   []float64 // of the finite values by step
+	finite []int     // their number
 	// mean and spread of the finite values so far, by Welford's recurrence
 	// over parts (Chan et al. 1979).
 	moments moments
@@ -48,20 +47,20 @@ func (c *NumberCounts) Moments() (mean, std float64) {
 	return c.moments.mean, math.Sqrt(c.moments.square / c.moments.n)
 }
 
-// Means are the means of the finite values by step, NaN where there is none.
-func (c *NumberCounts) Means() []float64 {
-	out := make([]float64, len(c.Sums))
-	for i, s := range c.Sums {
-		out[i] = s / float64(c.finite[i])
+// SumsByStep are the sum and the number of the finite values of each step.
+func (c *NumberCounts) SumsByStep() (sum, n []float64) {
+	n = make([]float64, len(c.finite))
+	for i, k := range c.finite {
+		n[i] = float64(k)
 	}
-	return out
+	return c.sums, n
 }
 
 // CountNumbers begins to count a column of numbers. It remembers neither
 // values nor their order.
 func CountNumbers(steps *Steps, g *Grid) *NumberCounts {
 	n := len(steps.Rows)
-	return &NumberCounts{Counts: newCounts(steps, g.Len()), grid: g, Sums: make([]float64, n), finite: make([]int, n)}
+	return &NumberCounts{Counts: newCounts(steps, g.Len()), grid: g, sums: make([]float64, n), finite: make([]int, n)}
 }
 
 // Add counts the values of the rows from row on; NaN is missing.
@@ -70,7 +69,7 @@ func (c *NumberCounts) Add(row int, values []float64) {
 		v := values[lo-row : hi-row]
 		c.grid.count(c.n[step], v)
 		m := momentsOf(v)
-		c.Sums[step] += m.mean * m.n
+		c.sums[step] += m.mean * m.n
 		c.finite[step] += int(m.n)
 		c.moments.add(m)
 	})
@@ -167,6 +166,43 @@ func (c *LevelCounts) Add(row int, codes []int32) {
 // Totals are the rows of each of so many codes.
 func (c *LevelCounts) Totals(codes int) []float64 {
 	return append(slices.Clone(c.totals), make([]float64, max(codes-len(c.totals), 0))...)
+}
+
+// LevelByStep are the rows of one code, and those that have any, by step.
+func (c *LevelCounts) LevelByStep(code int) (n, rows []float64) {
+	n, rows = make([]float64, len(c.n)), make([]float64, len(c.n))
+	for s, counts := range c.n {
+		if code+1 < len(counts) && code < mostLevels {
+			n[s] = float64(counts[code+1])
+		}
+		if len(counts) > 0 {
+			rows[s] = sumCounts(counts[1:])
+		}
+	}
+	return n, rows
+}
+
+// MissingByStep are the rows without a level, and all rows, by step.
+func (c *LevelCounts) MissingByStep() (n, rows []float64) {
+	return c.missing(func(counts []uint32) float64 {
+		if len(counts) == 0 {
+			return 0
+		}
+		return float64(counts[0])
+	})
+}
+
+// MissingByStep are the rows without a number, and all rows, by step.
+func (c *NumberCounts) MissingByStep() (n, rows []float64) {
+	return c.missing(func(counts []uint32) float64 { return float64(counts[c.Cells]) })
+}
+
+func (c *Counts) missing(of func([]uint32) float64) (n, rows []float64) {
+	n, rows = make([]float64, len(c.n)), make([]float64, len(c.n))
+	for s, counts := range c.n {
+		n[s], rows[s] = of(counts), float64(c.Steps.Rows[s])
+	}
+	return n, rows
 }
 
 // Since are the rows of each of so many codes from a step on; codes that are

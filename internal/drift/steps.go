@@ -107,6 +107,10 @@ func (s *Steps) Len() int {
 	return len(s.Rows)
 }
 
+// Cell is the stretch of time, of length Width, that a step lies in: its number
+// counted from 1970.
+func (s *Steps) Cell(step int) int64 { return s.cells[step] }
+
 // at is Start for strata; the step of rows without a time is put anywhere.
 func (s *Steps) at(step int) int64 { return s.Start(min(step, len(s.cells)-1)) }
 

@@ -42,6 +42,13 @@ func (t *tally) counts() *drift.Counts {
 	return t.levels.Counts
 }
 
+func (t *tally) missingByStep() (n, rows []float64) {
+	if t.numbers != nil {
+		return t.numbers.MissingByStep()
+	}
+	return t.levels.MissingByStep()
+}
+
 // dictionary numbers the levels of a column.
 type dictionary struct {
 	index map[string]int32
@@ -145,4 +152,19 @@ func (j *job) blank(steps *drift.Steps) {
 	} else {
 		j.now.levels = drift.BlankLevels(steps)
 	}
+}
+
+// trendLevel is the code of the level that changed most, 0 without levels.
+func (j *job) trendLevel() int {
+	if len(j.column.Levels) == 0 {
+		return 0
+	}
+	return int(j.dict.index[j.column.Levels[0].Level])
+}
+
+func (j *job) level(k int) string {
+	if k >= len(j.dict.names) {
+		return ""
+	}
+	return j.dict.names[k]
 }

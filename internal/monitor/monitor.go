@@ -151,6 +151,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	if err := run(ctx, w.jobs, o.Threads); err != nil {
 		return nil, fmt.Errorf("compare columns: %w", err)
 	}
+	w.timeline(r)
 	r.judge(w, o)
 	if in.Truth != nil {
 		p, err := performance(in.Truth, in.Truth.Rows, o)
@@ -206,6 +207,7 @@ func (r *Report) judge(w *watch, o Options) {
 			c.Reason = c.Change.Text
 			found = append(found, j)
 		}
+		c.Trend = w.trend(j)
 		if j.prediction {
 			r.Prediction[j.name] = c
 			r.PredictionOrder = append(r.PredictionOrder, j.name)

@@ -44,3 +44,108 @@ func (c *Column) strength() (s Number) {
 	}
 	return s
 }
+
+// mostSteps is the number of steps of a timeline.
+const mostSteps = 60
+
+// timeline joins the steps of one side until there are few enough to draw:
+// which step of the timeline each belongs to, and those.
+func timeline(s *drift.Steps) (place []int, steps []Step, each int) {
+	n := s.Len()
+	if n == 0 {
+		return nil, []Step{}, 1
+	}
+	each = 1
+	place = make([]int, n)
+	if s.Width == 0 {
+		each = (n + mostSteps - 1) / mostSteps
+		for i := range place {
+			place[i] = i / each
+		}
+	} else {
+		each = int((s.Span() + mostSteps - 1) / mostSteps)
+		for i := range place {
+			place[i] = int(s.Cell(i)-s.Cell(0)) / each
+		}
+	}
+	steps = make([]Step, place[n-1]+1)
+	for i, k := range place {
+		if steps[k].From == "" {
+			steps[k].From = stamp(s, i)
+		}
+		steps[k].Rows += s.Rows[i]
+	}
+	for k := range steps {
+		if steps[k].From == "" { // no row at all
+			steps[k].From = time.UnixMicro(s.Start(0) + int64(k*each)*s.Width).UTC().Format(time.RFC3339)
+		}
+	}
+	return place, steps, each
+}
+
+// timeline draws both sides.
+func (w *watch) timeline(r *Report) {
+	var a, b int
+	w.refPlace, w.then, a = timeline(w.ref)
+	w.curPlace, w.now, b = timeline(w.cur)
+	r.Timeline = &Timeline{Step: stepName(w.ref, a), Then: w.then, Now: w.now}
+	if name := stepName(w.cur, b); name != r.Timeline.Step {
+		r.Timeline.Step += ", then " + name
+	}
+}
+
+// stepName says how long steps joined each by each are.
+func stepName(s *drift.Steps, each int) string {
+	if s.Width == 0 {
+		rows := 1
+		if len(s.Rows) > 0 {
+			rows = s.Rows[0]
+		}
+		return strconv.Itoa(each*rows) + " rows"
+	}
+	d := time.Duration(s.Width*int64(each)) * time.Microsecond
+	const day = 24 * time.Hour
+	switch {
+	case d%day == 0:
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	case d%time.Hour == 0:
+		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	case d%time.Minute == 0:
+		return strconv.FormatInt(int64(d/time.Minute), 10) + "m"
+	}
+	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+}
+
+// trend is the figure of a column that its strongest test looks at, by step.
+func (w *watch) trend(j *job) *Trend {
+	missing := j.compared.Strongest().Name == "missing" && j.column.Drift
+	side := func(t *tally, place []int, steps []Step) (string, []Number) {
+		sum, rows := make([]float64, len(steps)), make([]float64, len(steps))
+		name := "mean"
+		var part, of []float64
+		switch {
+		case missing:
+			name = "missing"
+			part, of = t.missingByStep()
+		case t.numbers != nil:
+			part, of = t.numbers.SumsByStep()
+		default:
+			k := j.trendLevel()
+			name = "share of " + strconv.Quote(cut(j.level(k), longLevel))
+			part, of = t.levels.LevelByStep(k)
+		}
+		for i, k := range place {
+			sum[k] += part[i]
+			rows[k] += of[i]
+		}
+		out := make([]Number, len(steps))
+		for k := range out {
+			out[k] = Number(sum[k] / rows[k])
+		}
+		return name, out
+	}
+	tr := &Trend{}
+	tr.Of, tr.Then = side(&j.then, w.refPlace, w.then)
+	_, tr.Now = side(&j.now, w.curPlace, w.now)
+	return tr
+}

@@ -17,6 +17,10 @@ type watch struct {
 	span     drift.Span   // of the current rows
 	sample   *table.Table // of the reference
 	curStep  []int32      // of the rows in the current sample
+
+	// The timeline: its steps, and which of them each of ref and cur is in.
+	then, now          []Step
+	refPlace, curPlace []int
 }
 
 func newWatch(in Input, r *Report) (*watch, error) {
