@@ -104,3 +104,10 @@ func (g *Grid) merge(coarse *Grid) []uint8 {
 	}
 	return out
 }
+
+// Tenth is the cell of x, which is not NaN, on the grid of ten parts that a
+// [NumberGrid] has within.
+func (g *Grid) Tenth(x float64) uint8 { return g.tenths[g.Cell(x)] }
+
+// Tenths is the number of those cells.
+func (g *Grid) Tenths() int { return g.ten }

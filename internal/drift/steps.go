@@ -148,6 +148,8 @@ type Span struct {
 	// Ordered says that every row has a time and none is before the row
 	// before it.
 	Ordered bool
+	// Late is the number of rows that are before the latest row before them.
+	Late int
 }
 
 // NewSpan is the span of no rows.
@@ -164,7 +166,10 @@ func (s *Span) Add(times []int64) {
 			s.Ordered = false
 			continue
 		}
-		s.Ordered = s.Ordered && us >= s.Last
+		if us < s.Last {
+			s.Late++
+			s.Ordered = false
+		}
 		s.First, s.Last = min(s.First, us), max(s.Last, us)
 	}
 }

@@ -153,6 +153,9 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	}
 	w.timeline(r)
 	r.judge(w, o)
+	if r.EnoughRows {
+		r.Faults = append(r.Faults, w.tableFaults(in)...)
+	}
 	if in.Truth != nil {
 		p, err := performance(in.Truth, in.Truth.Rows, o)
 		if err != nil {
@@ -229,6 +232,7 @@ func (r *Report) judge(w *watch, o Options) {
 			r.Faults = append(r.Faults, j.faults...) // what a column has always done is no fault
 		}
 	}
+	r.Segments = w.segments(found)
 }
 
 // window is the span of the current rows.

@@ -88,26 +88,27 @@ func (c *clock) steps(width int64) (*drift.Steps, error) {
 // with fewer, order is that of rows.
 const leastSteps = 8
 
-// stepsOf cuts both samples into steps, of time if both have one. span is that
-// of the current rows.
-func stepsOf(ref, cur Data, refTime, curTime string) (a, b *drift.Steps, span drift.Span, err error) {
-	x, err := clockOf(ref, refTime)
+// cut cuts both samples into steps, of time if both have one.
+func (w *watch) cut(in Input) error {
+	x, err := clockOf(in.Reference, in.ReferenceTime)
 	if err != nil {
-		return nil, nil, span, err
+		return err
 	}
-	y, err := clockOf(cur, curTime)
+	y, err := clockOf(in.Current, in.Time)
 	if err != nil {
-		return nil, nil, span, err
+		return err
 	}
-	if w := drift.StepWidth(x.span, y.span); w > 0 && x.index >= 0 && y.index >= 0 {
-		if a, err = x.steps(w); err == nil {
-			b, err = y.steps(w)
+	w.span, w.ordered = y.span, x.index >= 0 && x.span.Ordered
+	if width := drift.StepWidth(x.span, y.span); width > 0 && x.index >= 0 && y.index >= 0 {
+		if w.ref, err = x.steps(width); err == nil {
+			w.cur, err = y.steps(width)
 		}
-		if err != nil || a.Span() >= leastSteps {
-			return a, b, y.span, err
+		if err != nil || w.ref.Span() >= leastSteps {
+			return err
 		}
 	}
-	return drift.RowSteps(ref.NumRows()), drift.RowSteps(cur.NumRows()), y.span, nil
+	w.ref, w.cur = drift.RowSteps(in.Reference.NumRows()), drift.RowSteps(in.Current.NumRows())
+	return nil
 }
 
 // ordered is d with the rows of a table put in the order of their times, which

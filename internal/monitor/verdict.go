@@ -17,7 +17,7 @@ func (r *Report) conclude() {
 	}
 	r.Reasons = []string{}
 	for _, f := range r.Faults {
-		r.Reasons = append(r.Reasons, f.Column+": "+f.Detail)
+		r.Reasons = append(r.Reasons, f.String())
 	}
 	inputs, outputs := r.Ranked, drifted(r.PredictionOrder, r.Prediction)
 	for _, name := range inputs {
@@ -34,6 +34,14 @@ func (r *Report) conclude() {
 	}
 	r.Drift = len(inputs)+len(outputs) > 0 || worse
 	r.Verdict = r.sentence(inputs, outputs, worse)
+}
+
+// String is the fault in one sentence, with its column before it.
+func (f *Fault) String() string {
+	if f.Column == "" {
+		return f.Detail
+	}
+	return f.Column + ": " + f.Detail
 }
 
 func (r *Report) faulty(name string) bool {
@@ -66,7 +74,7 @@ func (r *Report) sentence(inputs, outputs []string, worse bool) string {
 	}
 	if len(r.Faults) > 0 {
 		f := r.Faults[0]
-		s += fmt.Sprintf(" A data fault is likely: %s: %s.", f.Column, f.Detail)
+		s += fmt.Sprintf(" A data fault is likely: %s.", f.String())
 		if more := len(r.Faults) - 1; more > 0 {
 			s += fmt.Sprintf(" (%d more)", more)
 		}

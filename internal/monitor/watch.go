@@ -15,6 +15,7 @@ type watch struct {
 	jobs     []*job
 	ref, cur *drift.Steps
 	span     drift.Span   // of the current rows
+	ordered  bool         // the reference is in the order of time
 	sample   *table.Table // of the reference
 	curStep  []int32      // of the rows in the current sample
 
@@ -29,7 +30,7 @@ func newWatch(in Input, r *Report) (*watch, error) {
 	if w.sample, err = sampleOf(in.Reference.Rows); err != nil {
 		return nil, err
 	}
-	if w.ref, w.cur, w.span, err = stepsOf(in.Reference, in.Current, in.ReferenceTime, in.Time); err != nil {
+	if err := w.cut(in); err != nil {
 		return nil, err
 	}
 	if in.Columns == nil {
