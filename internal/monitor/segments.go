@@ -21,6 +21,9 @@ const (
 	segmentChange   = 1e-4 // least distance that is worth an explanation
 )
 
+// leftOut marks rows that are before a change, −1 missing values.
+const leftOut = -2
+
 // partition parts the sampled rows of both sides by the levels of one column
 // or of two.
 type partition struct {
@@ -36,7 +39,7 @@ func (w *watch) segments(found []*job) []Segment {
 	out := []Segment{}
 	for _, j := range found[:min(len(found), segmentColumns)] {
 		p, _ := j.compared.ChangePoint()
-		if s, ok := w.segmentOf(j, p.Step, singles); ok {
+		if s, ok := w.segmentOf(j, p.Lo, singles); ok {
 			out = append(out, s)
 		}
 	}
@@ -79,7 +82,7 @@ func (w *watch) segmentOf(j *job, step int, singles []partition) (best Segment, 
 	if len(w.curStep) == len(cellsCur) {
 		for i, s := range w.curStep {
 			if int(s) < step {
-				cellsCur[i] = -1
+				cellsCur[i] = leftOut
 			}
 		}
 	}
@@ -156,7 +159,10 @@ func explain(p partition, ref, cur []int32, cells int) (out []Segment) {
 	count := func(cell, part []int32) (by [][]float64, all []float64) {
 		by, all = make([][]float64, p.parts), make([]float64, cells+1)
 		for i, c := range cell {
-			if c == -1 {
+			switch c {
+			case leftOut:
+				continue
+			case -1:
 				c = int32(cells)
 			}
 			all[c]++
