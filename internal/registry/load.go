@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/schema"
@@ -264,6 +265,32 @@ func (l *Loaded) Reference() (*table.Table, error) {
 	return t, nil
 }
 
+// Estimator reads what the holdout says of the errors to come; nil when the
+// version has none, as those that were made before there were any. Like the
+// reference it is read and checked when asked for: serving does without.
+func (l *Loaded) Estimator() (*estimate.Estimator, error) {
+	if _, ok := l.Manifest.Files[estimatorFile]; !ok {
+		return nil, nil
+	}
+	fault := func(hint string, err error) error {
+		return &VersionError{Version: l.Model.Version, File: estimatorFile, Reason: "it is not valid", Hint: hint, Err: err}
+	}
+	b, err := l.file(estimatorFile)
+	if err != nil {
+		return nil, err
+	}
+	e, err := estimate.Parse(b)
+	switch {
+	case errors.Is(err, estimate.ErrNewer):
+		return nil, fault(hintUpgrade, err)
+	case err != nil:
+		return nil, fault(hintRestore, err)
+	case e.Task != l.Model.Template.Task || e.K != l.Model.Template.Outputs():
+		return nil, fault(hintRestore, fmt.Errorf("it is of a %s task with %d outputs a row, the model of another", e.Task, e.K))
+	}
+	return e, nil
+}
+
 // Golden are the golden rows with the predictions promised for them.
 func (l *Loaded) Golden() *table.Table { return l.golden }
 
@@ -293,8 +320,8 @@ func (l *Loaded) file(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Verify loads a version and checks the rest: that the reference can be read,
-// that model.lgb predicts the golden rows as model.arrow does, and that
+// Verify loads a version and checks the rest: that the reference and the
+// estimator can be read, that model.lgb predicts the golden rows as model.arrow does, and that
 // nothing lies in the directory that the manifest does not know.
 func (r *Registry) Verify(version string) error {
 	l, err := r.Load(version)
@@ -302,6 +329,9 @@ func (r *Registry) Verify(version string) error {
 		return err
 	}
 	if _, err := l.Reference(); err != nil {
+		return err
+	}
+	if _, err := l.Estimator(); err != nil {
 		return err
 	}
 	b, err := l.file(lightgbmFile)

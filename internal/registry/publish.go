@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/durable"
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/mlflow"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/table"
@@ -109,6 +110,14 @@ func (b *Bundle) encode() (map[string][]byte, error) {
 	}
 	if files[referenceFile], err = table.EncodeParquet(b.Reference); err != nil {
 		return nil, fmt.Errorf("encode reference: %w", err)
+	}
+	if b.Estimator != nil {
+		if files[estimatorFile], err = b.Estimator.Marshal(); err != nil {
+			return nil, err
+		}
+		if _, err := estimate.Parse(files[estimatorFile]); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }
