@@ -160,26 +160,18 @@ func (e *Estimator) Estimate(w Window, conf float64) (Result, error) {
 	}
 	scale := e.scale(now)
 	reach := Reach(conf, scale*scale*sp.Window, sp.Free, own, free)
-	r.Lo, r.Hi = e.ends(now-reach, now+reach)
+	r.Lo, r.Hi = Ends(e.Metric, now-reach, now+reach)
 	return r, nil
 }
 
 // scale is how much noisier losses are where they are greater: the spread of an
 // error is proportional to its size.
 func (e *Estimator) scale(now float64) float64 {
-	then := 0.0
-	for i, v := range e.Steps.Loss {
-		then += v * float64(e.Steps.Rows[i])
-	}
-	if then /= float64(e.Steps.total()); !(then > 0) || e.Metric == score.AUCMetric {
+	then := e.MeanLoss()
+	if !(then > 0) || e.Metric == score.AUCMetric {
 		return 1
 	}
 	return max(1, now/then)
-}
-
-// ends are those of the metric for those of the loss, within what it can be.
-func (e *Estimator) ends(lo, hi float64) (float64, float64) {
-	return Ends(e.Metric, lo, hi)
 }
 
 // Ends are the ends of the metric for those of a mean loss, lesser first, within
@@ -205,4 +197,13 @@ func jackknife(parts []float64) (variance, free float64) {
 		variance += (p - centre) * (p - centre)
 	}
 	return variance * (g - 1) / g, g - 1
+}
+
+// MeanLoss is the mean loss of the holdout.
+func (e *Estimator) MeanLoss() float64 {
+	sum := 0.0
+	for i, v := range e.Steps.Loss {
+		sum += v * float64(e.Steps.Rows[i])
+	}
+	return sum / float64(e.Steps.total())
 }

@@ -141,7 +141,7 @@ func PruneReports(dir string, keep int) error {
 }
 
 // Table is the report as rows of numbers, one a column and statistic: column,
-// role (input, prediction or metric), kind, statistic, value, threshold (of
+// role (input, prediction, metric or estimate), kind, statistic, value, threshold (of
 // the p_value) and drift. What the reference had stands under "…_then".
 func (r *Report) Table() *table.Table {
 	var b rowsBuilder
@@ -158,6 +158,16 @@ func (r *Report) Table() *table.Table {
 		b.add("hi", p.Hi)
 		b.add("then", p.Then)
 		b.add("labelled_rows", Number(p.Labeled))
+		b.add("p_value", p.P)
+		b.add("coverage", p.Coverage)
+	}
+	if e := r.Estimate; e != nil {
+		b.name, b.role, b.kind, b.drift = string(e.Metric), "estimate", "", e.Drift
+		b.add("now", e.Now)
+		b.add("lo", e.Lo)
+		b.add("hi", e.Hi)
+		b.add("then", e.Then)
+		b.add("rows", Number(e.Rows))
 	}
 	flag := &table.Column{Name: "drift", Type: table.Bool, Floats: b.drifts}
 	return table.Must(table.Strings("column", b.names), table.Strings("role", b.roles), table.Strings("kind", b.kinds),

@@ -51,7 +51,10 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 		fmt.Fprintf(w, "  %s\n", text.WrapSoft(printable(reason), max(width-2, 20)))
 	}
 	if p := r.Performance; p != nil && !p.Drift {
-		fmt.Fprintf(w, "\n  %s\n", p)
+		fmt.Fprintf(w, "\n  %s\n", text.WrapSoft(printable(p.String()), max(width-2, 20)))
+	}
+	if e := r.Estimate; e != nil && !e.Drift {
+		fmt.Fprintf(w, "\n  %s\n", text.WrapSoft(printable(e.String()), max(width-2, 20)))
 	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "  %s: left out, %s\n", printable(s.Column), printable(s.Reason))

@@ -34,7 +34,11 @@ func (r *Report) conclude() {
 	if worse {
 		r.Reasons = append(r.Reasons, r.Performance.String())
 	}
-	r.Drift = len(inputs)+len(outputs) > 0 || worse
+	feared := r.Estimate != nil && r.Estimate.Drift
+	if feared {
+		r.Reasons = append(r.Reasons, r.Estimate.String())
+	}
+	r.Drift = len(inputs)+len(outputs) > 0 || worse || feared
 	r.Verdict = r.sentence(inputs, outputs, worse)
 }
 
@@ -48,7 +52,7 @@ func (r *Report) faulty(name string) bool {
 }
 
 func (r *Report) sentence(inputs, outputs []string, worse bool) string {
-	if !r.EnoughRows && !worse {
+	if !r.EnoughRows && !worse && (r.Estimate == nil || !r.Estimate.Drift) {
 		return fmt.Sprintf("Not enough rows for a verdict: %s current and %s reference rows, %d of each are needed.",
 			thousands(r.Rows), thousands(r.ReferenceRows), r.Settings.MinRows)
 	}
@@ -62,6 +66,9 @@ func (r *Report) sentence(inputs, outputs []string, worse bool) string {
 	if worse {
 		parts = append(parts, r.Performance.String())
 	}
+	if r.Estimate != nil && r.Estimate.Drift {
+		parts = append(parts, r.Estimate.String())
+	}
 	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), thousands(r.Rows))
 	if len(parts) > 0 {
 		s = "Drift: " + strings.Join(parts, "; ") + "."
@@ -72,15 +79,6 @@ func (r *Report) sentence(inputs, outputs []string, worse bool) string {
 		if more := len(r.Faults) - 1; more > 0 {
 			s += fmt.Sprintf(" (%d more)", more)
 		}
-	}
-	return s
-}
-
-// String says how the metric stands.
-func (p *Performance) String() string {
-	s := fmt.Sprintf("%s is %s (%s to %s) on %s labelled rows", p.Metric, short(float64(p.Now)), short(float64(p.Lo)), short(float64(p.Hi)), thousands(p.Labeled))
-	if !math.IsNaN(float64(p.Then)) {
-		s += ", was " + short(float64(p.Then)) + " on the holdout"
 	}
 	return s
 }
