@@ -13,6 +13,9 @@ type Confidence struct {
 	// Curves calibrate the probability of each class; of two classes that of
 	// class 1 alone. Nil is the identity: calibration did not help.
 	Curves []Isotonic `json:"curves"`
+	// Factor multiplies the expected losses, so that those of the holdout are
+	// right on the whole: 1 when curves see to that.
+	Factor float64 `json:"factor"`
 	// Parts are curves of the holdout without one stretch each, for the
 	// jackknife.
 	Parts [][]Isotonic `json:"parts"`
@@ -121,8 +124,8 @@ const minHalf = 50
 
 // fitConfidence calibrates and returns what each row's loss is expected to be
 // by curves that did not learn from the row's stretch.
-func fitConfidence(h *Holdout, folds [][2]int) (*Confidence, []float64, error) {
-	c := &Confidence{}
+func fitConfidence(h *Holdout, loss []float64, folds [][2]int) (*Confidence, []float64, error) {
+	c := &Confidence{Factor: 1}
 	belief := make([]float64, len(h.Outputs))
 	copy(belief, h.Outputs)
 	if helps(h.Task, h.Labels, h.Outputs, h.K) {
@@ -135,7 +138,32 @@ func fitConfidence(h *Holdout, folds [][2]int) (*Confidence, []float64, error) {
 		}
 	}
 	cross, err := expected(h.Metric, h.Task, h.Outputs, belief, h.K)
+	if err == nil && c.Curves == nil {
+		c.Factor = c.correct(cross, loss, folds)
+	}
 	return c, cross, err
+}
+
+// correct scales each stretch of the expected losses by what the other ones
+// lost over what was expected of them, and returns the factor of all.
+func (c *Confidence) correct(cross, loss []float64, folds [][2]int) float64 {
+	ratio := func(lost, thought []float64) float64 {
+		if r := mean(lost) / mean(thought); finite(r) && r > 0 {
+			return r
+		}
+		return 1
+	}
+	all := ratio(loss, cross)
+	factors := make([]float64, len(folds))
+	for i, f := range folds {
+		factors[i] = ratio(without(loss, f, 1), without(cross, f, 1))
+	}
+	for i, f := range folds {
+		for j := f[0]; j < f[1]; j++ {
+			cross[j] *= factors[i]
+		}
+	}
+	return all
 }
 
 // without is v, k values a row, less the rows of a stretch.
@@ -148,6 +176,9 @@ func (c *Confidence) losses(m score.Metric, task schema.Task, outputs []float64,
 	if loss, err = expected(m, task, outputs, calibrate(c.Curves, outputs, k), k); err != nil {
 		return nil, nil, err
 	}
+	for i := range loss {
+		loss[i] *= c.Factor
+	}
 	for _, p := range c.Parts {
 		l, err := expected(m, task, outputs, calibrate(p, outputs, k), k)
 		if err != nil {
@@ -159,6 +190,9 @@ func (c *Confidence) losses(m score.Metric, task schema.Task, outputs []float64,
 }
 
 func (c *Confidence) validate(task schema.Task, k int) error {
+	if !finite(c.Factor) || c.Factor <= 0 {
+		return fmt.Errorf("the factor is %v", c.Factor)
+	}
 	want := k
 	if task == schema.Binary {
 		want = 1

@@ -12,8 +12,9 @@
 // 1988).
 //
 // For classes the loss of a row is expected from its own probabilities, once
-// these are calibrated on the holdout by isotonic regression ([Confidence];
-// the idea is NannyML's CBPE). For numbers a small model of trees learns on the
+// these are calibrated on the holdout by isotonic regression, or, where curves
+// of one half do not make the other better, times the factor that makes the
+// holdout come out right ([Confidence]; the idea is NannyML's CBPE). For numbers a small model of trees learns on the
 // holdout how great the loss of a row is, from the features and the prediction
 // ([ErrorModel]; NannyML's DLE). Both hold under covariate shift: rows move,
 // while what a row like this leads to stays. A changed concept is not seen.

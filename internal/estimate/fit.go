@@ -56,7 +56,7 @@ func Fit(ctx context.Context, h *Holdout) (*Estimator, error) {
 	e := &Estimator{Format: Format, Task: h.Task, Metric: m, K: h.K, Rows: n, Then: OfLoss(m, mean(loss))}
 	var cross []float64
 	if h.Task.Classified() {
-		e.Confidence, cross, err = fitConfidence(h, folds(n))
+		e.Confidence, cross, err = fitConfidence(h, loss, folds(n))
 	} else {
 		e.Errors, cross, err = fitErrors(ctx, h, loss, folds(n))
 	}
