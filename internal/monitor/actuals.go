@@ -156,7 +156,7 @@ const (
 // mature finds the steps to compare. The lag from prediction to truth is taken
 // from the older half of the history, whose late truths had time to come; its
 // 95 % quantile says which steps are old enough, and the median of their
-// coverage what a step reaches. An old step is whole at 95 % of that, less two
+// coverage, where there is any, what a step reaches. An old step is whole at 95 % of that, less two
 // standard errors of a share; a younger one only when nothing is left to come.
 // nil when times are not known.
 func (j *judged) mature(t *Truth) *whole {
@@ -252,7 +252,7 @@ func (w *whole) choose(now, window int64) {
 	old := func(s int) bool { return float64(now-w.first-int64(s+1)*w.length) >= w.lag }
 	var reached []float64
 	for s, c := range w.coverage {
-		if old(s) && !math.IsNaN(c) {
+		if old(s) && c > 0 { // steps without any truth are a feed that failed
 			reached = append(reached, c)
 		}
 	}
