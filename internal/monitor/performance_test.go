@@ -256,7 +256,7 @@ func TestHalfLabelled(t *testing.T) {
 	if found > 4 {
 		t.Errorf("false drift in %d of %d windows", found, seeds)
 	}
-	if naive < seeds/2 {
+	if naive < seeds/3 {
 		t.Errorf("the test is too easy: the naive metric errs in %d of %d windows", naive, seeds)
 	}
 }
