@@ -272,21 +272,32 @@ func (l *Loaded) Estimator() (*estimate.Estimator, error) {
 	if _, ok := l.Manifest.Files[estimatorFile]; !ok {
 		return nil, nil
 	}
-	fault := func(hint string, err error) error {
-		return &VersionError{Version: l.Model.Version, File: estimatorFile, Reason: "it is not valid", Hint: hint, Err: err}
-	}
 	b, err := l.file(estimatorFile)
 	if err != nil {
 		return nil, err
 	}
+	e, err := parseEstimator(b, l.Model.Template)
+	if err != nil {
+		hint := hintRestore
+		if errors.Is(err, estimate.ErrNewer) {
+			hint = hintUpgrade
+		}
+		return nil, &VersionError{Version: l.Model.Version, File: estimatorFile, Reason: "it is not valid", Hint: hint, Err: err}
+	}
+	return e, nil
+}
+
+// parseEstimator reads estimator.json and checks that it fits the template.
+func parseEstimator(b []byte, t *schema.Template) (*estimate.Estimator, error) {
 	e, err := estimate.Parse(b)
-	switch {
-	case errors.Is(err, estimate.ErrNewer):
-		return nil, fault(hintUpgrade, err)
-	case err != nil:
-		return nil, fault(hintRestore, err)
-	case e.Task != l.Model.Template.Task || e.K != l.Model.Template.Outputs():
-		return nil, fault(hintRestore, fmt.Errorf("it is of a %s task with %d outputs a row, the model of another", e.Task, e.K))
+	if err != nil {
+		return nil, err
+	}
+	if e.Task != t.Task || e.K != t.Outputs() {
+		return nil, fmt.Errorf("the estimator is of a %s task with %d outputs a row, the template of a %s task with %d", e.Task, e.K, t.Task, t.Outputs())
+	}
+	if e.Errors != nil && len(e.Errors.Features) != len(t.Features)+1 {
+		return nil, fmt.Errorf("the estimator reads %d features, the template makes %d", len(e.Errors.Features)-1, len(t.Features))
 	}
 	return e, nil
 }

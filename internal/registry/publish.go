@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/durable"
-	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/mlflow"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/table"
@@ -115,7 +114,7 @@ func (b *Bundle) encode() (map[string][]byte, error) {
 		if files[estimatorFile], err = b.Estimator.Marshal(); err != nil {
 			return nil, err
 		}
-		if _, err := estimate.Parse(files[estimatorFile]); err != nil {
+		if _, err := parseEstimator(files[estimatorFile], b.Template); err != nil {
 			return nil, err
 		}
 	}
