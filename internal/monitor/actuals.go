@@ -135,10 +135,14 @@ type whole struct {
 	step     []int     // of each row
 	use      []bool    // by step
 	coverage []float64 // by step: share of rows with their truth; NaN without rows
-	plateau  float64   // what steps that are old enough reach
+	rows     []float64 // by step
+	newest   []int64   // by step: µs, when its last row was predicted
+	plateau  float64   // what steps that are old enough reach; NaN: there are none
 	lag      float64   // µs after which 95 % of the truths are in; NaN: not known
+	settled  bool      // the log reaches further back than truths take to come
 	length   int64     // µs of a step
 	first    int64     // µs, beginning of step 0
+	now      int64     // µs
 	last     int       // newest step that is compared; −1: none
 	stale    bool      // no truth of the compared steps came in within the window
 }
@@ -148,6 +152,7 @@ const (
 	lagShare     = 0.95 // of the truths, after which a row counts as old enough
 	nearPlateau  = 0.95 // of the plateau, at which an old step counts as whole
 	atPlateau    = 0.99 // the same for a step that is younger than the lag
+	settledShare = 0.9  // of the age of the rows that the lag is taken from, which it may reach
 	windowSteps  = 7    // steps of a window
 	mostSpan     = 4000 // steps in all
 	leastOfSteps = int64(60e6)
@@ -184,8 +189,9 @@ func (j *judged) mature(t *Truth) *whole {
 	if w.length <= 0 {
 		w.length = (now - lo) / windowSteps
 	}
+	w.now = now
 	w.length = max(w.length, leastOfSteps, (now-lo)/mostSpan)
-	w.lag = j.lag(lo + (now-lo)/2)
+	w.lag, w.settled = j.lag(lo+(now-lo)/2, now)
 	w.cover(j)
 	w.choose(now, t.Window.Microseconds())
 	w.stale = t.Window > 0 && w.last >= 0 && !j.fresh(w, now-t.Window.Microseconds())
@@ -193,9 +199,12 @@ func (j *judged) mature(t *Truth) *whole {
 }
 
 // lag is the time after which most truths are in, of rows predicted up to
-// middle, or, when none of those has its truth, of all.
-func (j *judged) lag(middle int64) float64 {
+// middle, or, when none of those has its truth, of all. It is settled when the
+// youngest of these rows is older by some way: else truths that take longer
+// have not been seen yet.
+func (j *judged) lag(middle, now int64) (lag float64, settled bool) {
 	var old, all []float64
+	youngest := int64(math.MaxInt64)
 	for i, at := range j.predicted {
 		if at == table.NoTime || j.arrived[i] == table.NoTime {
 			continue
@@ -204,39 +213,42 @@ func (j *judged) lag(middle int64) float64 {
 		all = append(all, d)
 		if at <= middle {
 			old = append(old, d)
+			youngest = min(youngest, now-at)
 		}
 	}
 	if len(old) == 0 {
-		old = all
+		old, youngest = all, 0
 	}
 	if len(old) == 0 {
-		return math.NaN()
+		return math.NaN(), false
 	}
 	slices.Sort(old)
-	return old[min(int(math.Ceil(lagShare*float64(len(old)))), len(old))-1]
+	lag = old[min(int(math.Ceil(lagShare*float64(len(old)))), len(old))-1]
+	return lag, lag <= settledShare*float64(youngest)
 }
 
 // cover counts truths by step.
 func (w *whole) cover(j *judged) {
 	w.step = make([]int, len(j.known))
-	var rows, known []float64
+	var known []float64
 	for i, at := range j.predicted {
 		s := 0
 		if at != table.NoTime {
 			s = int((at - w.first) / w.length)
 		}
 		w.step[i] = s
-		for len(rows) <= s {
-			rows, known = append(rows, 0), append(known, 0)
+		for len(w.rows) <= s {
+			w.rows, w.newest, known = append(w.rows, 0), append(w.newest, w.first), append(known, 0)
 		}
-		rows[s]++
+		w.rows[s]++
+		w.newest[s] = max(w.newest[s], at)
 		if j.known[i] {
 			known[s]++
 		}
 	}
-	w.coverage, w.use = make([]float64, len(rows)), make([]bool, len(rows))
-	for s := range rows {
-		w.coverage[s] = known[s] / rows[s] // NaN for none
+	w.coverage, w.use = make([]float64, len(known)), make([]bool, len(known))
+	for s := range known {
+		w.coverage[s] = known[s] / w.rows[s] // NaN for none
 	}
 }
 
@@ -245,26 +257,24 @@ func (w *whole) choose(now, window int64) {
 	if math.IsNaN(w.lag) {
 		return
 	}
-	rows := make([]float64, len(w.coverage))
-	for _, s := range w.step {
-		rows[s]++
-	}
-	old := func(s int) bool { return float64(now-w.first-int64(s+1)*w.length) >= w.lag }
+	old := func(s int) bool { return w.settled && float64(now-w.newest[s]) >= w.lag }
 	var reached []float64
 	for s, c := range w.coverage {
 		if old(s) && c > 0 { // steps without any truth are a feed that failed
 			reached = append(reached, c)
 		}
 	}
-	if w.plateau = score.Median(reached); !(w.plateau > 0) {
-		return
+	w.plateau = score.Median(reached)
+	most := w.plateau
+	if math.IsNaN(most) {
+		most = 1 // only what is complete by any measure is compared
 	}
 	for s, c := range w.coverage {
 		if math.IsNaN(c) {
 			continue
 		}
-		slack := 2 * math.Sqrt(w.plateau*(1-w.plateau)/rows[s])
-		w.use[s] = c > 0 && (old(s) && c >= nearPlateau*w.plateau-slack || c >= max(atPlateau*w.plateau, 0.5))
+		slack := 2 * math.Sqrt(most*(1-most)/w.rows[s])
+		w.use[s] = c > 0 && (old(s) && c >= nearPlateau*most-slack || c >= max(atPlateau*most, 0.5))
 		if w.use[s] {
 			w.last = s
 		}
@@ -286,7 +296,7 @@ func (j *judged) fresh(w *whole, from int64) bool {
 	return false
 }
 
-// until is the end of the newest step that is compared.
+// until is the end of the newest step that is compared, now at the latest.
 func (w *whole) until() time.Time {
-	return time.UnixMicro(w.first + int64(w.last+1)*w.length).UTC()
+	return time.UnixMicro(min(w.first+int64(w.last+1)*w.length, w.now)).UTC()
 }

@@ -279,6 +279,24 @@ func TestBulkUpload(t *testing.T) {
 	}
 }
 
+// TestOneBatch: a file that was predicted at once and whose truth is all there
+// is compared, however young it is; one of which half is missing is not.
+func TestOneBatch(t *testing.T) {
+	s := newServed(1, 0)
+	s.day(100, 400, 0, soon)
+	for i := range s.at {
+		s.at[i], s.arrived[i] = at(100).UnixMicro(), at(100).UnixMicro()+int64(i)*1e6
+	}
+	now := at(100).Add(time.Hour)
+	if p := judge(t, servedTruth(nil, now), s.log(now)).Performance; p.Labeled != 400 || p.Coverage != 1 {
+		t.Errorf("%+v", p)
+	}
+	now = at(100).Add(200 * time.Second)
+	if p := judge(t, servedTruth(nil, now), s.log(now)).Performance; p.Labeled != 201 || !math.IsNaN(float64(p.Now)) || p.Waiting != 199 || p.Drift {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestStale: truths that stopped coming in do not alarm again and again.
 func TestStale(t *testing.T) {
 	s := newServed(1, 0)
