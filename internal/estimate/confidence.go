@@ -103,20 +103,22 @@ func expected(m score.Metric, task schema.Task, outputs, belief []float64, k int
 	return out, nil
 }
 
-// helps reports whether curves of one half of the rows make the Brier score of
-// the other half better, both ways taken together.
+// helps reports whether curves of either half of the rows make the Brier score
+// of the other half better. One that does not shows that what is off changes
+// with time, and is not to be counted on.
 func helps(task schema.Task, label, outputs []float64, k int) bool {
 	n, half := len(label), len(label)/2
 	if half < minHalf {
 		return false
 	}
-	gain := 0.0
 	for _, cut := range [][4]int{{0, half, half, n}, {half, n, 0, half}} {
 		curves := fitCurves(task, label[cut[0]:cut[1]], outputs[cut[0]*k:cut[1]*k], k)
 		y, raw := label[cut[2]:cut[3]], outputs[cut[2]*k:cut[3]*k]
-		gain += (score.Brier(y, raw, k) - score.Brier(y, calibrate(curves, raw, k), k)) * float64(len(y))
+		if !(score.Brier(y, calibrate(curves, raw, k), k) < score.Brier(y, raw, k)) {
+			return false
+		}
 	}
-	return gain > 0
+	return true
 }
 
 // minHalf is the least number of rows that a curve is fitted to.

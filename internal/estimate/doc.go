@@ -13,7 +13,7 @@
 //
 // For classes the loss of a row is expected from its own probabilities, once
 // these are calibrated on the holdout by isotonic regression, or, where curves
-// of one half do not make the other better, times the factor that makes the
+// of either half do not make the other better, times the factor that makes the
 // holdout come out right ([Confidence]; the idea is NannyML's CBPE). For numbers a small model of trees learns on the
 // holdout how great the loss of a row is, from the features and the prediction
 // ([ErrorModel]; NannyML's DLE). Both hold under covariate shift: rows move,

@@ -176,10 +176,11 @@ func TestFitSaysNothing(t *testing.T) {
 	bad[17] = math.NaN()
 	ones := make([]float64, len(y))
 	for name, h := range map[string]*Holdout{
-		"no rows":         {Task: schema.Binary, K: 2},
-		"few rows":        {Task: schema.Binary, K: 2, Labels: y[:40], Outputs: out[:80]},
-		"NaN output":      {Task: schema.Binary, K: 2, Labels: y, Outputs: bad},
-		"one class's AUC": {Task: schema.Binary, Metric: score.AUCMetric, K: 2, Labels: ones, Outputs: out},
+		"no rows":               {Task: schema.Binary, K: 2},
+		"few rows":              {Task: schema.Binary, K: 2, Labels: y[:40], Outputs: out[:80]},
+		"NaN output":            {Task: schema.Binary, K: 2, Labels: y, Outputs: bad},
+		"one class's AUC":       {Task: schema.Binary, Metric: score.AUCMetric, K: 2, Labels: ones, Outputs: out},
+		"AUC of one prediction": {Task: schema.Binary, Metric: score.AUCMetric, K: 1, Labels: y, Outputs: ones},
 	} {
 		if e, err := Fit(context.Background(), h); e != nil || err != nil {
 			t.Errorf("%s: %v, %v", name, e, err)

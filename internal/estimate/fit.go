@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
@@ -35,8 +36,8 @@ const MinRows = 60
 const stretches = 6
 
 // Fit makes the estimator. It is nil, with no error, when the holdout says too
-// little: fewer than [MinRows] rows, a label or output that is not finite, or a
-// metric that is not defined.
+// little: fewer than [MinRows] rows, a label or output that is not finite, a
+// metric that is not defined, or the AUC of predictions that are all the same.
 func Fit(ctx context.Context, h *Holdout) (*Estimator, error) {
 	n := len(h.Labels)
 	m := Metric(h.Metric, h.Task)
@@ -50,7 +51,7 @@ func Fit(ctx context.Context, h *Holdout) (*Estimator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take %s of the holdout: %w", m, err)
 	}
-	if !allFinite(loss) {
+	if !allFinite(loss) || m == score.AUCMetric && slices.Min(loss) == slices.Max(loss) {
 		return nil, nil
 	}
 	e := &Estimator{Format: Format, Task: h.Task, Metric: m, K: h.K, Rows: n, Then: OfLoss(m, mean(loss))}

@@ -181,15 +181,16 @@ func (r *Result) evaluate(ctx context.Context, seed uint64, say func(string, int
 	if r.Last, err = Evaluate(task, labels, lastValue(task, before, labels, k), k); err != nil {
 		return err
 	}
-	if r.Estimator, err = rows.estimator(ctx, r.Test, n, r.Outputs, r.Metric, r.Params.NumThreads); err != nil {
+	if r.Estimator, err = rows.Estimator(ctx, r.Test, n, r.Outputs, r.Metric, r.Params.NumThreads); err != nil {
 		return err
 	}
 	return r.permute(res.Model, seed)
 }
 
-// estimator learns from rows [lo, hi), predicted by a model that had not seen
-// them, how great errors will be.
-func (r *Rows) estimator(ctx context.Context, lo, hi int, outputs []float64, m score.Metric, threads int) (*estimate.Estimator, error) {
+// Estimator learns from rows [lo, hi), predicted by a model that had not seen
+// them, how great errors will be. outputs are those of these rows, row-major;
+// the result is nil when they say too little, see [estimate.Fit].
+func (r *Rows) Estimator(ctx context.Context, lo, hi int, outputs []float64, m score.Metric, threads int) (*estimate.Estimator, error) {
 	data := r.data(lo, hi)
 	h := &estimate.Holdout{
 		Task: r.Template.Task, Metric: m, K: r.Template.Outputs(), Labels: data.Label, Outputs: outputs,
