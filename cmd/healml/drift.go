@@ -144,7 +144,7 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded) (*monitor.Rep
 		if in.Truth.Estimator, err = l.Estimator(); err != nil {
 			a.warn("nothing is expected of rows without truth: %v", err)
 		}
-		if in.Truth.Past, err = monitor.PastEstimates(a.reports(), l.Manifest.Version, 20); err != nil {
+		if in.Truth.Past, err = monitor.PastEstimates(a.reports(), l.Manifest.Version, now, 20); err != nil {
 			return nil, err
 		}
 	}

@@ -154,6 +154,7 @@ func newTrees(m *gbdt.Model, trees int, columns [][]float64, loss []float64, out
 	}
 	cut := *m
 	cut.Params, cut.Trees = nil, nil // the number of threads is a parameter
+	cut.FeatureInfos = slices.Repeat([]string{"none"}, len(m.FeatureNames))
 	for _, tree := range m.Trees[:min(trees, len(m.Trees))] {
 		cut.Trees = append(cut.Trees, bare(tree))
 	}

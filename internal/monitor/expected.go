@@ -95,22 +95,23 @@ type Past struct {
 	From, To time.Time
 }
 
-// PastEstimates reads from the reports in dir up to most estimates of version
-// whose windows do not overlap, newest first, because overlapping ones say the
-// same twice. Reports that cannot be read are passed over.
-func PastEstimates(dir, version string, most int) ([]Past, error) {
+// PastEstimates reads from the reports in dir that were made before now up to
+// most estimates of version whose windows do not overlap, newest first, because
+// overlapping ones say the same twice. Reports that cannot be read are passed
+// over.
+func PastEstimates(dir, version string, now time.Time, most int) ([]Past, error) {
 	ids, err := ListReports(dir)
 	if err != nil {
 		return nil, err
 	}
 	var past []Past
-	var before time.Time // what is taken next must have ended by then
+	before := now.Truncate(time.Second).Add(-time.Second) // what is taken next must have ended by then
 	for _, id := range slices.Backward(ids) {
 		at, err := time.Parse("20060102t150405z", id[1:17])
 		if len(past) == most {
 			break
 		}
-		if err != nil || len(past) > 0 && at.After(before.Add(time.Second)) {
+		if err != nil || at.After(before.Add(time.Second)) {
 			continue
 		}
 		r, err := ReadReport(dir, id)
@@ -119,7 +120,7 @@ func PastEstimates(dir, version string, most int) ([]Past, error) {
 		}
 		from, err1 := time.Parse(time.RFC3339, r.Window.From)
 		to, err2 := time.Parse(time.RFC3339, r.Window.To)
-		if err1 != nil || err2 != nil || len(past) > 0 && to.After(before) {
+		if err1 != nil || err2 != nil || to.After(before) {
 			continue
 		}
 		past, before = append(past, Past{*r.Estimate, from, to}), from

@@ -461,8 +461,60 @@ func TestRecord(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "r19700420t000000z-00000000"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	past, err := PastEstimates(dir, "v1", 9)
+	if past, err := PastEstimates(dir, "v1", at(100), 9); err != nil || len(past) != 0 {
+		t.Errorf("a report is no past of its own: %+v, %v", past, err)
+	}
+	past, err := PastEstimates(dir, "v1", at(120), 9)
 	if err != nil || len(past) != 2 || past[0].Estimate.Rows != 3 || past[1].Estimate.Rows != 0 || !past[1].To.Equal(at(100)) {
 		t.Errorf("%+v, %v", past, err)
+	}
+}
+
+// TestClasses: a model whose probabilities no longer mean what they meant is
+// told by its calibration, while its ranking, the AUC, stands.
+func TestClasses(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	draw := func(n, from int, shift float64) (times []int64, p, y []float64) {
+		for i := range n {
+			z := 1.5 * rng.NormFloat64()
+			times = append(times, int64(from)*dayMicros+int64(i)*dayMicros/100)
+			p = append(p, 1/(1+math.Exp(-z)))
+			v := 0.0
+			if rng.Float64() < 1/(1+math.Exp(-z-shift)) {
+				v = 1
+			}
+			y = append(y, v)
+		}
+		return times, p, y
+	}
+	times, p, y := draw(6000, 0, 0)
+	for _, m := range []score.Metric{score.AUCMetric, score.LogLossMetric} {
+		e, err := estimate.Fit(context.Background(), &estimate.Holdout{Task: schema.Binary, Metric: m, K: 1, Labels: y, Outputs: p, Times: times})
+		if err != nil || e == nil {
+			t.Fatal(e, err)
+		}
+		for _, shift := range []float64{0, 1.2} {
+			now, q, v := draw(1400, 100, shift)
+			names := make([]string, len(v))
+			for i := range v {
+				names[i] = []string{"no", "yes"}[int(v[i])]
+			}
+			rows := table.Must(table.Times("at", now), table.Times("arrived", now), table.Floats("p_yes", q), table.Strings("actual", names))
+			truth := &Truth{
+				Task: schema.Binary, Classes: []string{"no", "yes"}, Actual: "actual", Outputs: []string{"p_yes"}, Metric: m, Holdout: e.Then,
+				Predicted: "at", Arrived: "arrived", Now: at(115), Estimator: e,
+			}
+			r := judge(t, truth, rows)
+			c := r.Performance.Calibration
+			if c == nil || c.Drift != (shift > 0) || math.Abs(float64(c.Intercept.Now-c.Intercept.Then)-shift) > 0.3 || (shift > 0) != (c.ECE.Now > 0.1) {
+				t.Errorf("%s, shift %v: %+v", m, shift, c)
+			}
+			if want := shift > 0 && m == score.LogLossMetric; r.Performance.Drift != want {
+				t.Errorf("%s, shift %v: %+v", m, shift, r.Performance)
+			}
+			if r.Estimate == nil || r.Estimate.Drift || r.Estimate.Method != "confidence" {
+				t.Errorf("%s, shift %v: %+v", m, shift, r.Estimate)
+			}
+		}
 	}
 }
