@@ -170,9 +170,16 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded) (*monitor.Rep
 		From: from, To: now, Now: now, Options: a.monitorOptions(),
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}
-	if labelled := since(all, predlog.ColumnActualTime, from); labelled.NumRows() > 0 {
+	if all.NumRows() > 0 {
 		in.Truth = &monitor.Truth{
-			Rows: labelled, Task: tmpl.Task, Classes: tmpl.Classes, Actual: predlog.ColumnActual, Outputs: outputsOf(tmpl), Metric: metric, Holdout: holdout,
+			Rows: all, Task: tmpl.Task, Classes: tmpl.Classes, Actual: predlog.ColumnActual, Outputs: outputsOf(tmpl), Metric: metric, Holdout: holdout,
+			Predicted: predlog.ColumnTime, Arrived: predlog.ColumnActualTime, Order: order, Window: a.conf.Drift.Window, Now: now, Template: tmpl,
+		}
+		if in.Truth.Estimator, err = l.Estimator(); err != nil {
+			a.warn("nothing is expected of rows without truth: %v", err)
+		}
+		if in.Truth.Past, err = monitor.PastEstimates(a.reports(), l.Manifest.Version, now, 20); err != nil {
+			return nil, err
 		}
 	}
 	return monitor.Compare(ctx, in)

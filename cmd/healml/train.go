@@ -248,7 +248,7 @@ func bundleOf(res *train.Result, now time.Time) (*registry.Bundle, error) {
 	}
 	m.From, m.To = rows.Span(res.Test, rows.Len())
 	b := &registry.Bundle{
-		Template: rows.Template, Trees: res.Trees, Reference: reference, Golden: rows.Sample(res.Test, registry.GoldenRows), Metrics: m, Created: now,
+		Template: rows.Template, Trees: res.Trees, Reference: reference, Golden: rows.Sample(res.Test, registry.GoldenRows), Metrics: m, Estimator: res.Estimator, Created: now,
 		Lineage: registry.Lineage{Rows: rows.Len(), Dropped: rows.Template.Ignored},
 	}
 	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())

@@ -186,6 +186,8 @@ func (b *rowsBuilder) performance(r *Report) {
 		b.add("hi", p.Hi)
 		b.add("then", p.Then)
 		b.add("labelled_rows", Number(p.Labeled))
+		b.add("p_value", p.P)
+		b.add("coverage", p.Coverage)
 	}
 	e := r.Estimate
 	if e == nil {

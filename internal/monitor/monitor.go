@@ -22,8 +22,6 @@ import (
 
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/schema"
-	"github.com/healml/healml/internal/score"
-	"github.com/healml/healml/internal/table"
 )
 
 // Input is what a comparison is made of. Only Reference, Current and Columns
@@ -54,24 +52,6 @@ type Input struct {
 	// Now dates the report.
 	Now     time.Time
 	Options Options
-}
-
-// Truth describes the labelled rows.
-type Truth struct {
-	// Rows hold them, in the order of time. Truth comes late, so they are often
-	// older than the current rows.
-	Rows    *table.Table
-	Task    schema.Task
-	Classes []string // in class order; nil for a regression
-	// Actual names the column of the truth: numbers for a regression, class
-	// names else; missing where not yet known.
-	Actual string
-	// Outputs names the columns of the model's outputs: the prediction, or
-	// one probability a class in class order.
-	Outputs []string
-	Metric  score.Metric // empty: the task's default
-	// Holdout is the metric when the model was accepted; NaN when not known.
-	Holdout float64
 }
 
 // Options tune a comparison; the zero value stands for the defaults.
@@ -157,11 +137,13 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 		r.Faults = append(r.Faults, w.tableFaults(in)...)
 	}
 	if in.Truth != nil {
-		p, err := performance(in.Truth, in.Truth.Rows, o)
+		cur, err := sampleOf(in.Current.Rows)
 		if err != nil {
 			return nil, err
 		}
-		r.Performance = p
+		if err := r.judgeModel(in.Truth, cur, o); err != nil {
+			return nil, err
+		}
 	}
 	r.conclude()
 	r.ReportID = r.id(in.Now)

@@ -296,7 +296,7 @@ func TestPerformanceOfClasses(t *testing.T) {
 		then   float64
 		drift  bool
 		shown  score.Metric
-	}{{score.AccuracyMetric, .9, true, score.AccuracyMetric}, {score.AccuracyMetric, .68, false, score.AccuracyMetric}, {score.AUCMetric, .99, false, score.LogLossMetric}} {
+	}{{score.AccuracyMetric, .9, true, score.AccuracyMetric}, {score.AccuracyMetric, .68, false, score.AccuracyMetric}, {score.AUCMetric, .99, true, score.AUCMetric}, {score.ECEMetric, .01, false, score.LogLossMetric}} {
 		r := compare(t, stream(1, 3000), cur, func(in *Input) {
 			in.Truth = &Truth{Task: schema.Binary, Classes: []string{"no", "yes"}, Actual: "actual", Outputs: []string{"p_no", "p_yes"}, Metric: c.metric, Holdout: c.then}
 		})

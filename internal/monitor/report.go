@@ -12,7 +12,6 @@ import (
 
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/schema"
-	"github.com/healml/healml/internal/score"
 )
 
 // Format is the version of the report that this build writes.
@@ -184,17 +183,6 @@ type LevelPair struct {
 	Then   Number `json:"then"`
 	Now    Number `json:"now"`
 	Unseen bool   `json:"unseen,omitempty"`
-}
-
-// Performance is the metric on the labelled rows.
-type Performance struct {
-	Metric  score.Metric `json:"metric"`
-	Labeled int          `json:"labeled"`
-	Then    Number       `json:"then"` // on the holdout
-	Now     Number       `json:"now"`
-	Lo      Number       `json:"lo"` // interval of Now
-	Hi      Number       `json:"hi"`
-	Drift   bool         `json:"drift"` // the whole interval is worse than tolerated
 }
 
 // Fault is a defect of the data feed.

@@ -112,16 +112,20 @@ func (w *watch) cut(in Input) error {
 }
 
 // ordered is d with the rows of a table put in the order of their times, which
-// tells more than the steps that rows in disorder are cut into. Rows without a
-// time come last.
+// tells more than the steps that rows in disorder are cut into.
 func ordered(d Data, name string) Data {
-	t, ok := d.Rows.(*table.Table)
-	if !ok || name == "" {
-		return d
+	if t, ok := d.Rows.(*table.Table); ok {
+		return Of(orderedTable(t, name))
 	}
+	return d
+}
+
+// orderedTable is t in the order of its column of times; rows without one come
+// last.
+func orderedTable(t *table.Table, name string) *table.Table {
 	c := t.Column(name)
-	if c == nil || c.Type != table.Time {
-		return d
+	if name == "" || c == nil || c.Type != table.Time {
+		return t
 	}
 	later := func(i, j int) int {
 		a, b := c.Times[i], c.Times[j]
@@ -142,10 +146,10 @@ func ordered(d Data, name string) Data {
 		sorted = sorted && (i == 0 || later(i-1, i) <= 0)
 	}
 	if sorted {
-		return d
+		return t
 	}
 	slices.SortStableFunc(rows, later)
-	return Of(t.Take(rows))
+	return t.Take(rows)
 }
 
 // sampler keeps rows of a sample: all of them, or one of every few, drawn by

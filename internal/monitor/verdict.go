@@ -32,8 +32,12 @@ func (r *Report) conclude() {
 	if worse {
 		r.Reasons = append(r.Reasons, r.Performance.String())
 	}
-	r.Drift = len(inputs)+len(outputs) > 0 || worse
-	r.Verdict = r.sentence(inputs, outputs, worse)
+	feared := r.Estimate != nil && r.Estimate.Drift && r.Estimate.proven()
+	if feared {
+		r.Reasons = append(r.Reasons, r.Estimate.String())
+	}
+	r.Drift = len(inputs)+len(outputs) > 0 || worse || feared
+	r.Verdict = r.sentence(inputs, outputs, worse, feared)
 }
 
 // String is the fault in one sentence, with its column before it.
@@ -42,6 +46,17 @@ func (f *Fault) String() string {
 		return f.Detail
 	}
 	return f.Column + ": " + f.Detail
+}
+
+// An estimate is proven, and may raise an alarm by itself, once so many earlier
+// ones could be checked and so many of them held.
+const (
+	provenChecks = 5
+	provenShare  = 0.8
+)
+
+func (e *Estimate) proven() bool {
+	return e.Record != nil && e.Record.Checked >= provenChecks && float64(e.Record.Covered) >= provenShare*float64(e.Record.Checked)
 }
 
 func (r *Report) faulty(name string) bool {
@@ -53,8 +68,8 @@ func (r *Report) faulty(name string) bool {
 	return false
 }
 
-func (r *Report) sentence(inputs, outputs []string, worse bool) string {
-	if !r.EnoughRows && !worse {
+func (r *Report) sentence(inputs, outputs []string, worse, feared bool) string {
+	if !r.EnoughRows && !worse && !feared {
 		return fmt.Sprintf("Not enough rows for a verdict: %s current and %s reference rows, %d of each are needed.",
 			thousands(r.Rows), thousands(r.ReferenceRows), r.Settings.MinRows)
 	}
@@ -68,6 +83,9 @@ func (r *Report) sentence(inputs, outputs []string, worse bool) string {
 	if worse {
 		parts = append(parts, r.Performance.String())
 	}
+	if feared {
+		parts = append(parts, r.Estimate.String())
+	}
 	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), thousands(r.Rows))
 	if len(parts) > 0 {
 		s = "Drift: " + strings.Join(parts, "; ") + "."
@@ -78,15 +96,6 @@ func (r *Report) sentence(inputs, outputs []string, worse bool) string {
 		if more := len(r.Faults) - 1; more > 0 {
 			s += fmt.Sprintf(" (%d more)", more)
 		}
-	}
-	return s
-}
-
-// String says how the metric stands.
-func (p *Performance) String() string {
-	s := fmt.Sprintf("%s is %s (%s to %s) on %s labelled rows", p.Metric, short(float64(p.Now)), short(float64(p.Lo)), short(float64(p.Hi)), thousands(p.Labeled))
-	if !math.IsNaN(float64(p.Then)) {
-		s += ", was " + short(float64(p.Then)) + " on the holdout"
 	}
 	return s
 }

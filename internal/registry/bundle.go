@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
@@ -28,8 +29,10 @@ type Bundle struct {
 	// are not the template's are dropped.
 	Golden  *table.Table
 	Metrics *Metrics
-	Lineage Lineage
-	Created time.Time
+	// Estimator is nil when the holdout says too little for one.
+	Estimator *estimate.Estimator
+	Lineage   Lineage
+	Created   time.Time
 }
 
 // Metrics says how well a version did on rows that it had not seen

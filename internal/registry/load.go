@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/schema"
@@ -264,6 +265,43 @@ func (l *Loaded) Reference() (*table.Table, error) {
 	return t, nil
 }
 
+// Estimator reads what the holdout says of the errors to come; nil when the
+// version has none, as those that were made before there were any. Like the
+// reference it is read and checked when asked for: serving does without.
+func (l *Loaded) Estimator() (*estimate.Estimator, error) {
+	if _, ok := l.Manifest.Files[estimatorFile]; !ok {
+		return nil, nil
+	}
+	b, err := l.file(estimatorFile)
+	if err != nil {
+		return nil, err
+	}
+	e, err := parseEstimator(b, l.Model.Template)
+	if err != nil {
+		hint := hintRestore
+		if errors.Is(err, estimate.ErrNewer) {
+			hint = hintUpgrade
+		}
+		return nil, &VersionError{Version: l.Model.Version, File: estimatorFile, Reason: "it is not valid", Hint: hint, Err: err}
+	}
+	return e, nil
+}
+
+// parseEstimator reads estimator.json and checks that it fits the template.
+func parseEstimator(b []byte, t *schema.Template) (*estimate.Estimator, error) {
+	e, err := estimate.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	if e.Task != t.Task || e.K != t.Outputs() {
+		return nil, fmt.Errorf("the estimator is of a %s task with %d outputs a row, the template of a %s task with %d", e.Task, e.K, t.Task, t.Outputs())
+	}
+	if e.Errors != nil && len(e.Errors.Features) != len(t.Features)+1 {
+		return nil, fmt.Errorf("the estimator reads %d features, the template makes %d", len(e.Errors.Features)-1, len(t.Features))
+	}
+	return e, nil
+}
+
 // Golden are the golden rows with the predictions promised for them.
 func (l *Loaded) Golden() *table.Table { return l.golden }
 
@@ -293,8 +331,8 @@ func (l *Loaded) file(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Verify loads a version and checks the rest: that the reference can be read,
-// that model.lgb predicts the golden rows as model.arrow does, and that
+// Verify loads a version and checks the rest: that the reference and the
+// estimator can be read, that model.lgb predicts the golden rows as model.arrow does, and that
 // nothing lies in the directory that the manifest does not know.
 func (r *Registry) Verify(version string) error {
 	l, err := r.Load(version)
@@ -302,6 +340,9 @@ func (r *Registry) Verify(version string) error {
 		return err
 	}
 	if _, err := l.Reference(); err != nil {
+		return err
+	}
+	if _, err := l.Estimator(); err != nil {
 		return err
 	}
 	b, err := l.file(lightgbmFile)

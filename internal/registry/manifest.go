@@ -27,6 +27,7 @@ const (
 	referenceFile = "reference.parquet"
 	goldenFile    = "golden.arrow"
 	metricsFile   = "metrics.json"
+	estimatorFile = "estimator.json" // may be absent
 )
 
 // required are the files without which a version cannot be used.

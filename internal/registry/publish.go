@@ -110,6 +110,14 @@ func (b *Bundle) encode() (map[string][]byte, error) {
 	if files[referenceFile], err = table.EncodeParquet(b.Reference); err != nil {
 		return nil, fmt.Errorf("encode reference: %w", err)
 	}
+	if b.Estimator != nil {
+		if files[estimatorFile], err = b.Estimator.Marshal(); err != nil {
+			return nil, err
+		}
+		if _, err := parseEstimator(files[estimatorFile], b.Template); err != nil {
+			return nil, err
+		}
+	}
 	return files, nil
 }
 

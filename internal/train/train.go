@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
@@ -47,6 +48,9 @@ type Result struct {
 	// the rows from Test on when the column is shuffled; nil when unknown.
 	Permutation map[string]float64
 	Permuted    int
+	// Estimator says from the rows from Test on how the model will do on rows
+	// without truth; nil when there are too few of them.
+	Estimator *estimate.Estimator
 }
 
 // DefaultTrees is the greatest number of iterations when the user names none.
@@ -177,7 +181,28 @@ func (r *Result) evaluate(ctx context.Context, seed uint64, say func(string, int
 	if r.Last, err = Evaluate(task, labels, lastValue(task, before, labels, k), k); err != nil {
 		return err
 	}
+	if r.Estimator, err = rows.Estimator(ctx, r.Test, n, r.Outputs, r.Metric, r.Params.NumThreads); err != nil {
+		return err
+	}
 	return r.permute(res.Model, seed)
+}
+
+// Estimator learns from rows [lo, hi), predicted by a model that had not seen
+// them, how great errors will be. outputs are those of these rows, row-major;
+// the result is nil when they say too little, see [estimate.Fit].
+func (r *Rows) Estimator(ctx context.Context, lo, hi int, outputs []float64, m score.Metric, threads int) (*estimate.Estimator, error) {
+	data := r.data(lo, hi)
+	h := &estimate.Holdout{
+		Task: r.Template.Task, Metric: m, K: r.Template.Outputs(), Labels: data.Label, Outputs: outputs,
+		Features: data.Features, Names: data.Names, Categorical: data.Categorical, Threads: threads,
+	}
+	if r.Times != nil {
+		h.Times = r.Times[lo:hi]
+	}
+	for i, c := range r.Template.Columns {
+		h.Columns = append(h.Columns, estimate.Column{Name: c.Name, Kind: c.Kind, Levels: c.Levels, Values: r.batch.Raw[i][lo:hi]})
+	}
+	return estimate.Fit(ctx, h)
 }
 
 // constant is the prediction that is best for the metric without any feature.
