@@ -1,0 +1,128 @@
+package domain
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 0, "seeds of the measurements; 0: do not measure")
+	only  = flag.String("only", "", "kind of series to measure; empty: all")
+	null  = flag.Bool("null", false, "measure without changes alone")
+)
+
+type change struct {
+	name string
+	do   func(c []Column, r *rand.Rand)
+}
+
+func changes() []change {
+	return []change{
+		{"none", func([]Column, *rand.Rand) {}},
+		{"rotation", func(c []Column, r *rand.Rand) { // correlation .6 → .3
+			a, b := c[0].Values, c[1].Values
+			for i := range b {
+				e := (b[i] - .6*a[i]) / .8
+				b[i] = .3*a[i] + math.Sqrt(1-.09)*e
+			}
+		}},
+		{"sign", func(c []Column, r *rand.Rand) {
+			for i := range c[1].Values {
+				c[1].Values[i] = -c[1].Values[i]
+			}
+		}},
+		{"xor", func(c []Column, r *rand.Rand) { // signs of two independent columns agree in 75 %
+			a, b := c[2].Values, c[5].Values
+			for i := range b {
+				if r.Float64() < .5 {
+					b[i] = math.Copysign(b[i], a[i]-1)
+				}
+			}
+		}},
+		{"five", func(c []Column, r *rand.Rand) {
+			for _, k := range []int{0, 1, 3, 5} {
+				for i := range c[k].Values {
+					c[k].Values[i] += map[bool]float64{true: .6, false: .15}[k == 3]
+				}
+			}
+			for i := range c[2].Values {
+				c[2].Values[i] *= math.Exp(.12)
+			}
+		}},
+		{"one", func(c []Column, r *rand.Rand) {
+			for i := range c[5].Values {
+				c[5].Values[i] += .5
+			}
+		}},
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	if *seeds == 0 {
+		t.Skip("-seeds was not given")
+	}
+	kinds := []struct {
+		name   string
+		s      series
+		blocks bool
+	}{
+		{"iid", series{}, false},
+		{"block", series{effect: .35, ar: .6, weekday: .2}, true},
+		{"blocknil", series{effect: .35, ar: .6, weekday: .2}, false},
+		{"slow", series{effect: .25, ar: .85, weekday: .1}, true},
+	}
+	for _, k := range kinds {
+		if *only != "" && k.name != *only {
+			continue
+		}
+		for _, size := range [][2]int{{8040, 3000}, {8040, 600}, {8040, 8040}} {
+			for _, ch := range changes() {
+				start := time.Now()
+				var at05, at01, first, restless int
+				ns := *seeds
+				if ch.name != "none" {
+					ns = max(10, ns/5)
+				}
+				if ch.name != "none" && (k.name == "blocknil" || k.name == "slow") {
+					continue
+				}
+				if *null && ch.name != "none" {
+					continue
+				}
+				auc, own := 0.0, 0.0
+				for seed := range ns {
+					k.s.rows = size[0] + size[1]
+					ref, cur := k.s.pair(uint64(seed), size[0], k.blocks)
+					ch.do(cur.Columns, rand.New(rand.NewPCG(uint64(seed), 9)))
+					res, err := Classify(context.Background(), ref, cur, Options{Threads: 2})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if res.P <= .05 {
+						at05++
+					}
+					if res.P <= .01 {
+						at01++
+					}
+					if res.Restless {
+						restless++
+					}
+					if res.Columns[0].Name == "plain" {
+						first++
+					}
+					auc += res.AUC / float64(ns)
+					own += res.Null / float64(ns)
+				}
+				pc := func(c int) float64 { return 100 * float64(c) / float64(ns) }
+				fmt.Printf("%-9s %5d×%-5d %-9s .05 %5.1f %%  .01 %5.1f %%  restless %3.0f %%  plain first %3.0f %%  auc %.3f null %.3f  %.0f ms\n",
+					k.name, size[0], size[1], ch.name, pc(at05), pc(at01), pc(restless), pc(first), auc, own,
+					time.Since(start).Seconds()*1000/float64(ns))
+			}
+		}
+	}
+}
