@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"gonum.org/v1/gonum/mathext"
+	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -40,6 +41,10 @@ type Result struct {
 	Null float64
 	// P is the chance of such an AUC without drift, one-sided.
 	P float64
+	// Within says that P is of the classifier that saw ranks within steps, and
+	// nothing but how columns go together; all numbers are then its. Else
+	// it is of the one that saw values.
+	Within bool
 	// Restless says that the reference's stretches differ by more than
 	// independent rows would, and P was set by them.
 	Restless bool
@@ -47,6 +52,7 @@ type Result struct {
 	Stretches int
 	// Columns weigh what tells the samples apart, greatest first.
 	Columns []Weight
+	PV, PW  float64 // TODO
 	// Rows is the number of rows looked at, of both samples.
 	Rows int
 }
@@ -69,7 +75,14 @@ const (
 	// Rows count as independent unless the stretches contradict it with this
 	// confidence. The error that matters is to take restless rows for
 	// independent ones, so it is low.
-	independentLevel = 0.8
+	independentLevel = 0.5
+	// A current sample that is longer than a stretch may have a greater score
+	// for it: disturbances that outlast the steps add up with the root of the
+	// length, up to this factor.
+	mostLonger = math.Sqrt2
+	// Restless rows drift only when their score is this many times the
+	// greatest of the stretches.
+	beyondGreatest = 1.5
 )
 
 // Classify learns to tell the rows of cur from those of ref and says how well
@@ -89,25 +102,50 @@ func Classify(ctx context.Context, ref, cur Sample, o Options) (*Result, error) 
 	if len(a) < 2 || len(b) < 2 || len(columns) == 0 {
 		return out, nil
 	}
-	runs := plan(&ref, &cur, a, b, columns, o)
+	views := [][]int{columns}
+	if ranked := continuous(&ref, &cur, n, m, columns); len(ranked) >= 2 {
+		views = append(views, ranked)
+	}
+	var runs []run
+	for i, columns := range views {
+		runs = append(runs, plan(&ref, &cur, a, b, columns, i == 1, o)...)
+	}
 	found, err := doAll(ctx, runs, max(1, o.Threads))
 	if err != nil {
 		return nil, err
 	}
-	out.Rows = found[0].rows
-	if math.IsNaN(found[0].auc) {
-		return out, nil
+	longer := float64(len(b)) / float64(stretchLength(len(a), len(b)))
+	each := len(runs) / len(views)
+	var best *Result
+	for i, columns := range views {
+		v := out.view(found[i*each:(i+1)*each], longer, o)
+		v.Within = i == 1
+		if !math.IsNaN(v.AUC) {
+			v.weigh(&ref, columns, found[i*each].drops)
+		}
+		if best == nil || v.P < best.P {
+			best = v
+		}
 	}
-	out.AUC = found[0].auc
-	out.weigh(&ref, columns, found[0].drops)
-	out.calibrate(found[0], found[1:], cmp.Or(o.Conf, 0.95))
-	return out, nil
+	best.P = min(1, float64(len(views))*best.P)
+	return best, nil
+}
+
+// view is the result of one view's runs.
+func (out *Result) view(found []*outcome, longer float64, o Options) *Result {
+	v := *out
+	v.Rows = found[0].rows
+	if !math.IsNaN(found[0].auc) {
+		v.AUC = found[0].auc
+		v.calibrate(found[0], found[1:], longer, cmp.Or(o.Conf, 0.95))
+	}
+	return &v
 }
 
 // plan lists the runs: the current sample against the reference, then
 // stretches of the reference, of the current sample's length where that
 // leaves enough of them, against the rest of the reference.
-func plan(ref, cur *Sample, a, b []span, columns []int, o Options) []run {
+func plan(ref, cur *Sample, a, b []span, columns []int, within bool, o Options) []run {
 	most := float64(o.MaxRows)
 	if o.MaxRows <= 0 {
 		most = DefaultMaxRows
@@ -118,9 +156,9 @@ func plan(ref, cur *Sample, a, b []span, columns []int, o Options) []run {
 	}
 	runs := []run{{
 		zero: against(share*float64(rowsOf(b)), a), one: side{cur, b, share},
-		columns: columns, seed: o.Seed, important: true,
+		columns: columns, within: within, seed: o.Seed, important: true,
 	}}
-	length := max(2, min(len(b), len(a)/stretchesLeast))
+	length := stretchLength(len(a), len(b))
 	room := len(a) / length
 	if len(a)-length < 2 {
 		return runs
@@ -134,11 +172,15 @@ func plan(ref, cur *Sample, a, b []span, columns []int, o Options) []run {
 		rest := append(slices.Clone(a[:lo]), a[lo+length:]...)
 		runs = append(runs, run{
 			zero: against(share*float64(rowsOf(stretch)), rest), one: side{ref, stretch, share},
-			columns: columns, seed: o.Seed, stream: uint64(i + 1),
+			columns: columns, within: within, seed: o.Seed, stream: uint64(i + 1),
 		})
 	}
 	return runs
 }
+
+// stretchLength is the steps of a stretch for a reference of n steps and a
+// current sample of m.
+func stretchLength(n, m int) int { return max(2, min(m, n/stretchesLeast)) }
 
 // doAll does the runs, several at a time.
 func doAll(ctx context.Context, runs []run, threads int) ([]*outcome, error) {
@@ -183,8 +225,9 @@ func (out *Result) weigh(ref *Sample, columns []int, drops []float64) {
 	slices.SortStableFunc(out.Columns, func(a, b Weight) int { return cmp.Compare(b.Weight, a.Weight) })
 }
 
-// calibrate sets P and the interval from the scores of the stretches.
-func (out *Result) calibrate(found *outcome, stretches []*outcome, conf float64) {
+// calibrate sets P and the interval from the scores of the stretches, each of
+// whose length the current sample has longer times.
+func (out *Result) calibrate(found *outcome, stretches []*outcome, longer, conf float64) {
 	var z []float64
 	null := 0.0
 	for _, s := range stretches {
@@ -199,17 +242,20 @@ func (out *Result) calibrate(found *outcome, stretches []*outcome, conf float64)
 		return
 	}
 	out.Null = null / k
-	squares, mean := 0.0, 0.0
+	squares := 0.0
 	for _, v := range z {
 		squares += v * v
-		mean += v / k
 	}
 	out.Restless = squares > distuv.ChiSquared{K: k}.Quantile(independentLevel)
 	inflation, quantile := 1.0, distuv.UnitNormal.Quantile((1+conf)/2)
 	if out.Restless {
-		spread := math.Sqrt(max(0, squares-k*mean*mean) / (k - 1))
-		inflation = max(1, spread) * math.Sqrt(1+1/k)
-		out.P = studentUpper((found.z-max(0, mean))/inflation, k-1)
+		mean, spread := stat.MeanStdDev(z, nil)
+		stretch := min(math.Sqrt(max(1, longer)), mostLonger)
+		inflation = max(1, spread*stretch) * math.Sqrt(1+1/k)
+		out.P = studentUpper((found.z-max(0, mean*stretch))/inflation, k-1)
+		if found.z < beyondGreatest*stretch*slices.Max(z) {
+			out.P = max(out.P, 1/(k+1))
+		}
 		quantile = distuv.StudentsT{Sigma: 1, Nu: k - 1}.Quantile((1 + conf) / 2)
 	} else {
 		out.P = math.Erfc(found.z/math.Sqrt2) / 2

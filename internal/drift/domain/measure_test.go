@@ -62,28 +62,35 @@ func changes() []change {
 	}
 }
 
-func TestMeasure(t *testing.T) {
-	if *seeds == 0 {
-		t.Skip("-seeds was not given")
-	}
-	kinds := []struct {
-		name   string
-		s      series
-		blocks bool
-	}{
+type kind struct {
+	name   string
+	s      series
+	blocks bool
+}
+
+func kinds() []kind {
+	return []kind{
 		{"iid", series{}, false},
 		{"block", series{effect: .35, ar: .6, weekday: .2}, true},
 		{"blocknil", series{effect: .35, ar: .6, weekday: .2}, false},
 		{"slow", series{effect: .25, ar: .85, weekday: .1}, true},
 	}
-	for _, k := range kinds {
+}
+
+var sizes = [][2]int{{8040, 3000}, {8040, 600}, {8040, 8040}}
+
+func TestMeasure(t *testing.T) {
+	if *seeds == 0 {
+		t.Skip("-seeds was not given")
+	}
+	for _, k := range kinds() {
 		if *only != "" && k.name != *only {
 			continue
 		}
-		for _, size := range [][2]int{{8040, 3000}, {8040, 600}, {8040, 8040}} {
+		for _, size := range sizes {
 			for _, ch := range changes() {
 				start := time.Now()
-				var at05, at01, first, restless int
+				var at05, at01, first, restless, within int
 				ns := *seeds
 				if ch.name != "none" {
 					ns = max(10, ns/5)
@@ -109,6 +116,9 @@ func TestMeasure(t *testing.T) {
 					if res.P <= .01 {
 						at01++
 					}
+					if res.Within {
+						within++
+					}
 					if res.Restless {
 						restless++
 					}
@@ -119,8 +129,8 @@ func TestMeasure(t *testing.T) {
 					own += res.Null / float64(ns)
 				}
 				pc := func(c int) float64 { return 100 * float64(c) / float64(ns) }
-				fmt.Printf("%-9s %5d×%-5d %-9s .05 %5.1f %%  .01 %5.1f %%  restless %3.0f %%  plain first %3.0f %%  auc %.3f null %.3f  %.0f ms\n",
-					k.name, size[0], size[1], ch.name, pc(at05), pc(at01), pc(restless), pc(first), auc, own,
+				fmt.Printf("%-9s %5d×%-5d %-9s .05 %5.1f %%  .01 %5.1f %%  within %3.0f %%  restless %3.0f %%  plain first %3.0f %%  auc %.3f null %.3f  %.0f ms\n",
+					k.name, size[0], size[1], ch.name, pc(at05), pc(at01), pc(within), pc(restless), pc(first), auc, own,
 					time.Since(start).Seconds()*1000/float64(ns))
 			}
 		}

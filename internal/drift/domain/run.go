@@ -1,10 +1,12 @@
 package domain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
@@ -49,6 +51,7 @@ type run struct {
 	columns   []int
 	seed      uint64
 	stream    uint64
+	within    bool // see ranks within steps in place of values
 	important bool // weigh the columns
 }
 
@@ -148,56 +151,95 @@ func (r *run) table() *table {
 	zero, one := r.zero.segments(random), r.one.segments(random)
 	n := min(partsWanted, len(zero), len(one))
 	t := &table{base: max(1, n/3)}
-	var from [2][][]int32
+	var order []group
 	for _, k := range []int{0, 3, 1, 4, 2, 5} {
 		if k >= n {
 			continue
 		}
-		a, b := deal(zero, k, n), deal(one, k, n)
-		from[0], from[1] = append(from[0], a), append(from[1], b)
 		lo := len(t.data.Label)
-		for range a {
-			t.data.Label = append(t.data.Label, 0)
-		}
-		for range b {
-			t.data.Label = append(t.data.Label, 1)
+		for label, segments := range [][][]group{zero, one} {
+			for ; k < len(segments); k += n {
+				for _, g := range segments[k] {
+					order = append(order, g)
+					for range g.rows {
+						t.data.Label = append(t.data.Label, float64(label))
+					}
+				}
+			}
+			k %= n
 		}
 		t.parts = append(t.parts, part{lo, len(t.data.Label)})
 	}
 	for _, c := range r.columns {
-		zero, one := &r.zero.sample.Columns[c], &r.one.sample.Columns[c]
 		values := make([]float64, 0, len(t.data.Label))
-		for k := range from[0] {
-			for _, row := range from[0][k] {
-				values = append(values, zero.at(row))
+		for _, g := range order {
+			lo := len(values)
+			for _, row := range g.rows {
+				values = append(values, g.sample.Columns[c].at(row))
 			}
-			for _, row := range from[1][k] {
-				values = append(values, one.at(row))
+			if r.within {
+				rankWithin(values[lo:], random)
 			}
 		}
 		t.data.Features = append(t.data.Features, values)
-		t.data.Categorical = append(t.data.Categorical, zero.categorical())
+		t.data.Categorical = append(t.data.Categorical, r.zero.sample.Columns[c].categorical() && !r.within)
 	}
 	return t
 }
 
-// segments are the chosen rows of runs of neighbouring steps.
-func (s *side) segments(random *rand.Rand) [][]int32 {
+// group is rows of one step, or of neighbouring ones where steps have few.
+type group struct {
+	sample *Sample
+	rows   []int32
+}
+
+// Rows of a group, if the segment has as many.
+const groupRows = 50
+
+// segments are the chosen rows of spans of neighbouring steps, by group.
+func (s *side) segments(random *rand.Rand) [][]group {
 	n := min(segmentsWanted, len(s.blocks))
-	out := make([][]int32, n)
+	out := make([][]group, n)
 	for i := range out {
+		g := group{sample: s.sample}
 		for _, b := range s.blocks[i*len(s.blocks)/n : (i+1)*len(s.blocks)/n] {
-			out[i] = b.pick(out[i], s.share, random)
+			g.rows = b.pick(g.rows, s.share, random)
+			if len(g.rows) >= groupRows {
+				out[i] = append(out[i], g)
+				g.rows = nil
+			}
+		}
+		if last := len(out[i]) - 1; last >= 0 {
+			out[i][last].rows = append(out[i][last].rows, g.rows...)
+		} else {
+			out[i] = append(out[i], g)
 		}
 	}
 	return out
 }
 
-// deal joins every n-th segment from the k-th on.
-func deal(segments [][]int32, k, n int) []int32 {
-	var out []int32
-	for ; k < len(segments); k += n {
-		out = append(out, segments[k]...)
+// rankWithin replaces values by their ranks over their number, ties in random
+// order: whatever the values were, they are now uniform on [0, 1], and only
+// how columns go together is left (their copula). Missing values become any
+// number.
+func rankWithin(v []float64, random *rand.Rand) {
+	type keyed struct {
+		value, tie float64
+		at         int
 	}
-	return out
+	order := make([]keyed, 0, len(v))
+	for i, x := range v {
+		tie := random.Float64()
+		if math.IsNaN(x) {
+			v[i] = tie
+			continue
+		}
+		order = append(order, keyed{x, tie, i})
+	}
+	slices.SortFunc(order, func(a, b keyed) int {
+		return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.tie, b.tie))
+	})
+	for rank, k := range order {
+		v[k.at] = (float64(rank) + random.Float64()) / float64(len(order))
+	}
 }

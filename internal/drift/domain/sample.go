@@ -172,10 +172,9 @@ func choose(ref, cur *Sample, n, m, most int) []int {
 	telling := make([]float64, len(ref.Columns))
 	var order []int
 	for i := range ref.Columns {
-		a, first, constant := variety(&ref.Columns[i], n)
-		b, second, still := variety(&cur.Columns[i], m)
-		telling[i] = max(a, b)
-		if !constant || !still || math.Float64bits(first) != math.Float64bits(second) {
+		a, b := variety(&ref.Columns[i], n), variety(&cur.Columns[i], m)
+		telling[i] = max(a.present-a.most, b.present-b.most)
+		if !constant(&ref.Columns[i], n, &cur.Columns[i], m) {
 			order = append(order, i)
 		}
 	}
@@ -195,16 +194,20 @@ func choose(ref, cur *Sample, n, m, most int) []int {
 	return order
 }
 
-// variety is the share of rows that are present and not of the most frequent
-// value, in every so manieth row; also the first row's value, and whether all
-// rows have it. NaN is made one value.
-func variety(c *Column, n int) (share, first float64, constant bool) {
+// shares of rows.
+type shares struct {
+	present float64 // not missing
+	most    float64 // of the most frequent value
+}
+
+// variety looks at every so manieth of n rows.
+func variety(c *Column, n int) shares {
 	if n == 0 {
-		return 0, math.NaN(), true
+		return shares{}
 	}
 	step := (n + choiceRows - 1) / choiceRows
 	present := make([]float64, 0, choiceRows)
-	rows := 0
+	rows := 0.0
 	for i := 0; i < n; i += step {
 		if v := c.at(int32(i)); !math.IsNaN(v) {
 			present = append(present, v)
@@ -221,22 +224,46 @@ func variety(c *Column, n int) (share, first float64, constant bool) {
 		most = max(most, hi-lo)
 		lo = hi
 	}
-	first = canonical(c.at(0))
-	constant = true
-	for i := 1; i < n && constant; i++ {
-		v := canonical(c.at(int32(i)))
-		constant = math.Float64bits(v) == math.Float64bits(first)
-	}
-	return float64(len(present)-most) / float64(rows), first, constant
+	return shares{float64(len(present)) / rows, float64(most) / rows}
 }
 
-// canonical makes all NaN one, and the zeros.
-func canonical(v float64) float64 {
-	switch {
-	case math.IsNaN(v):
-		return math.NaN()
-	case v == 0:
-		return 0
+// constant reports whether a column has one value, or none, in all rows of
+// both samples.
+func constant(a *Column, n int, b *Column, m int) bool {
+	first := math.NaN()
+	for _, s := range []struct {
+		c *Column
+		n int
+	}{{a, n}, {b, m}} {
+		for i := range s.n {
+			v := s.c.at(int32(i))
+			if i == 0 && (s.c == a || n == 0) {
+				first = v
+			}
+			if v != first && !(math.IsNaN(v) && math.IsNaN(first)) {
+				return false
+			}
+		}
 	}
-	return v
+	return true
+}
+
+// Values that are ranked within steps must hardly ever be the same: how two
+// columns go together is apart from what each of them does only then.
+const mostTies = 0.1
+
+// continuous picks the columns of numbers whose values are hardly ever the
+// same in either sample.
+func continuous(ref, cur *Sample, n, m int, columns []int) []int {
+	var out []int
+	for _, c := range columns {
+		if ref.Columns[c].categorical() {
+			continue
+		}
+		a, b := variety(&ref.Columns[c], n), variety(&cur.Columns[c], m)
+		if a.most <= mostTies*a.present && b.most <= mostTies*b.present {
+			out = append(out, c)
+		}
+	}
+	return out
 }
