@@ -5,7 +5,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"sync"
 
 	"gonum.org/v1/gonum/mathext"
 	"gonum.org/v1/gonum/stat"
@@ -75,7 +74,7 @@ const (
 	// Rows count as independent unless the stretches contradict it with this
 	// confidence. The error that matters is to take restless rows for
 	// independent ones, so it is low.
-	independentLevel = 0.5
+	independentLevel = 0.8
 	// A current sample that is longer than a stretch may have a greater score
 	// for it: disturbances that outlast the steps add up with the root of the
 	// length, up to this factor.
@@ -110,18 +109,19 @@ func Classify(ctx context.Context, ref, cur Sample, o Options) (*Result, error) 
 	for i, columns := range views {
 		runs = append(runs, plan(&ref, &cur, a, b, columns, i == 1, o)...)
 	}
-	found, err := doAll(ctx, runs, max(1, o.Threads))
+	found, err := doAll(ctx, runs, o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	longer := float64(len(b)) / float64(stretchLength(len(a), len(b)))
-	each := len(runs) / len(views)
+	length = stretchLength(len(a), len(b))
+	longer, room := float64(len(b))/float64(length), float64(len(a)/length)
+	size := len(runs) / len(views)
 	var best *Result
 	for i, columns := range views {
-		v := out.view(found[i*each:(i+1)*each], longer, o)
+		v := out.view(found[i*size:(i+1)*size], longer, room, o)
 		v.Within = i == 1
 		if !math.IsNaN(v.AUC) {
-			v.weigh(&ref, columns, found[i*each].drops)
+			v.weigh(&ref, columns, found[i*size].drops)
 		}
 		if best == nil || v.P < best.P {
 			best = v
@@ -132,12 +132,12 @@ func Classify(ctx context.Context, ref, cur Sample, o Options) (*Result, error) 
 }
 
 // view is the result of one view's runs.
-func (out *Result) view(found []*outcome, longer float64, o Options) *Result {
+func (out *Result) view(found []*outcome, longer, room float64, o Options) *Result {
 	v := *out
 	v.Rows = found[0].rows
 	if !math.IsNaN(found[0].auc) {
 		v.AUC = found[0].auc
-		v.calibrate(found[0], found[1:], longer, cmp.Or(o.Conf, 0.95))
+		v.calibrate(found[0], found[1:], longer, room, cmp.Or(o.Conf, 0.95))
 	}
 	return &v
 }
@@ -165,7 +165,7 @@ func plan(ref, cur *Sample, a, b []span, columns []int, within bool, o Options) 
 	}
 	rows := share * float64(rowsOf(a)) * float64(length) / float64(len(a))
 	cost := rows + min(most, timesRows*rows)
-	k := min(room, stretchesMost, max(stretchesLeast, int(cheapRows/cost)))
+	k := min(2*room-1, stretchesMost, max(min(room, stretchesLeast), int(cheapRows/cost)))
 	for i := range k {
 		lo := i * (len(a) - length) / max(1, k-1)
 		stretch := a[lo : lo+length]
@@ -185,22 +185,11 @@ func stretchLength(n, m int) int { return max(2, min(m, n/stretchesLeast)) }
 // doAll does the runs, several at a time.
 func doAll(ctx context.Context, runs []run, threads int) ([]*outcome, error) {
 	found, errs := make([]*outcome, len(runs)), make([]error, len(runs))
-	next := make(chan int)
-	var group sync.WaitGroup
-	for range min(threads, len(runs)) {
-		group.Go(func() {
-			for i := range next {
-				if errs[i] = ctx.Err(); errs[i] == nil {
-					found[i], errs[i] = runs[i].do(ctx)
-				}
-			}
-		})
-	}
-	for i := range runs {
-		next <- i
-	}
-	close(next)
-	group.Wait()
+	each(len(runs), threads, func(i int) {
+		if errs[i] = ctx.Err(); errs[i] == nil {
+			found[i], errs[i] = runs[i].do(ctx)
+		}
+	})
 	for _, err := range errs {
 		if err != nil {
 			return nil, err
@@ -226,8 +215,9 @@ func (out *Result) weigh(ref *Sample, columns []int, drops []float64) {
 }
 
 // calibrate sets P and the interval from the scores of the stretches, each of
-// whose length the current sample has longer times.
-func (out *Result) calibrate(found *outcome, stretches []*outcome, longer, conf float64) {
+// whose length the current sample has longer times, and of which room fit into
+// the reference side by side.
+func (out *Result) calibrate(found *outcome, stretches []*outcome, longer, room, conf float64) {
 	var z []float64
 	null := 0.0
 	for _, s := range stretches {
@@ -246,21 +236,32 @@ func (out *Result) calibrate(found *outcome, stretches []*outcome, longer, conf 
 	for _, v := range z {
 		squares += v * v
 	}
-	out.Restless = squares > distuv.ChiSquared{K: k}.Quantile(independentLevel)
+	df := freedom(k, room)
+	out.Restless = squares/k*df > distuv.ChiSquared{K: df}.Quantile(independentLevel)
 	inflation, quantile := 1.0, distuv.UnitNormal.Quantile((1+conf)/2)
 	if out.Restless {
 		mean, spread := stat.MeanStdDev(z, nil)
 		stretch := min(math.Sqrt(max(1, longer)), mostLonger)
-		inflation = max(1, spread*stretch) * math.Sqrt(1+1/k)
-		out.P = studentUpper((found.z-max(0, mean*stretch))/inflation, k-1)
+		inflation = max(1, spread*stretch) * math.Sqrt(1+1/df)
+		out.P = studentUpper((found.z-max(0, mean*stretch))/inflation, df-1)
 		if found.z < beyondGreatest*stretch*slices.Max(z) {
-			out.P = max(out.P, 1/(k+1))
+			out.P = max(out.P, 1/(min(k, room)+1))
 		}
-		quantile = distuv.StudentsT{Sigma: 1, Nu: k - 1}.Quantile((1 + conf) / 2)
+		quantile = distuv.StudentsT{Sigma: 1, Nu: df - 1}.Quantile((1 + conf) / 2)
 	} else {
 		out.P = math.Erfc(found.z/math.Sqrt2) / 2
 	}
 	out.Lo, out.Hi = logitInterval(found.auc, quantile*inflation*math.Sqrt(found.own))
+}
+
+// freedom is how many independent squares k evenly spread stretches are worth
+// where room of them fit side by side: one each up to there, and a third more
+// when they overlap by half (Welch 1967).
+func freedom(k, room float64) float64 {
+	if k <= room || room < 2 {
+		return k
+	}
+	return room * (1 + (k-room)/(room-1)/3)
 }
 
 // studentUpper is the chance that Student's t with df degrees exceeds t.

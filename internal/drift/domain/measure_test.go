@@ -73,6 +73,7 @@ func kinds() []kind {
 		{"iid", series{}, false},
 		{"block", series{effect: .35, ar: .6, weekday: .2}, true},
 		{"blocknil", series{effect: .35, ar: .6, weekday: .2}, false},
+		{"mild", series{effect: .12, ar: .6, weekday: .05}, true},
 		{"slow", series{effect: .25, ar: .85, weekday: .1}, true},
 	}
 }
@@ -95,7 +96,7 @@ func TestMeasure(t *testing.T) {
 				if ch.name != "none" {
 					ns = max(10, ns/5)
 				}
-				if ch.name != "none" && (k.name == "blocknil" || k.name == "slow") {
+				if ch.name != "none" && (k.name == "blocknil" || k.name == "slow" || k.name == "mild") {
 					continue
 				}
 				if *null && ch.name != "none" {
