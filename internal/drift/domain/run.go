@@ -85,7 +85,7 @@ type table struct {
 func (r *run) do(ctx context.Context) (*outcome, error) {
 	t := r.table()
 	out := &outcome{auc: math.NaN(), z: math.NaN(), own: math.NaN(), drops: make([]float64, len(r.columns)), rows: len(t.data.Label)}
-	if len(t.parts) <= t.base || len(r.columns) == 0 {
+	if len(t.parts) <= t.base || out.rows == 0 {
 		return out, nil
 	}
 	p := params(t.parts[len(t.parts)-1].lo)
