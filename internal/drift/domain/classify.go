@@ -64,10 +64,10 @@ type Weight struct {
 }
 
 const (
-	stretchesLeast = 6  // where the reference is long enough
-	stretchesMost  = 16 // as many as stay cheap
-	stretchesFew   = 3  // with fewer nothing can be told
-	cheapRows      = 300000
+	stretchesLeast = 6       // where the reference is long enough
+	stretchesMost  = 16      // as many as stay cheap
+	stretchesFew   = 3       // with fewer nothing can be told
+	cheapCells     = 3000000 // rows times columns of all stretches
 	// The reference is looked at by so many times the rows of the other side:
 	// more would hardly sharpen the comparison.
 	timesRows = 4
@@ -164,8 +164,8 @@ func plan(ref, cur *Sample, a, b []span, columns []int, within bool, o Options) 
 		return runs
 	}
 	rows := share * float64(rowsOf(a)) * float64(length) / float64(len(a))
-	cost := rows + min(most, timesRows*rows)
-	k := min(2*room-1, stretchesMost, max(min(room, stretchesLeast), int(cheapRows/cost)))
+	cost := (rows + min(most, timesRows*rows)) * float64(len(columns))
+	k := min(2*room-1, stretchesMost, max(min(room, stretchesLeast), int(cheapCells/cost)))
 	for i := range k {
 		lo := i * (len(a) - length) / max(1, k-1)
 		stretch := a[lo : lo+length]
