@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/healml/healml/internal/config"
+	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
@@ -23,6 +24,7 @@ import (
 type driftOptions struct {
 	reference, current, time string
 	window                   string
+	together                 bool
 }
 
 func newDriftCommand(a *app) *cobra.Command {
@@ -59,11 +61,23 @@ With --reference and --current it compares two files and needs no model.`,
 	f.StringVar(&o.current, "current", "", "compare this file instead of the live window")
 	f.StringVar(&o.time, "time", "", "column that orders the rows of the two files in time")
 	f.StringVar(&o.window, "window", "", "how far back the live window reaches, such as 7d (default: drift.window)")
+	f.BoolVar(&o.together, "together", false, "look at all columns of the two files at once, too (live: drift.together)")
 	return cmd
 }
 
+// monitorOptions are those of a comparison of two files; those of the live
+// window have a budget a year.
 func (a *app) monitorOptions() monitor.Options {
 	return monitor.Options{Alpha: a.conf.Drift.Alpha, MinRows: a.conf.Drift.MinRows, Threads: a.conf.Train.Threads, Seed: a.conf.Seed}
+}
+
+func (a *app) liveOptions() monitor.Options {
+	o, c := a.monitorOptions(), a.conf.Drift
+	if c.Alpha == 0 {
+		o.Budget = &drift.Budget{PerYear: c.PerYear, Window: c.Window, Every: c.Every}
+	}
+	o.Together = c.Together
+	return o
 }
 
 func runDriftFiles(ctx context.Context, a *app, o driftOptions) error {
@@ -77,8 +91,10 @@ func runDriftFiles(ctx context.Context, a *app, o driftOptions) error {
 		return err
 	}
 	defer cur.close()
+	options := a.monitorOptions()
+	options.Together = o.together
 	r, err := monitor.Compare(ctx, monitor.Input{
-		Reference: ref.data, Current: cur.data, Time: o.time, ReferenceTime: o.time, Now: a.now(), Options: a.monitorOptions(),
+		Reference: ref.data, Current: cur.data, Time: o.time, ReferenceTime: o.time, Now: a.now(), Options: options,
 	})
 	if err != nil {
 		return err
@@ -167,7 +183,7 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded) (*monitor.Rep
 	}
 	in := monitor.Input{
 		Reference: monitor.Of(ref), Current: monitor.Of(live), Columns: tmpl.Columns, Time: order, ReferenceTime: tmpl.Time, ModelVersion: l.Manifest.Version,
-		From: from, To: now, Now: now, Options: a.monitorOptions(),
+		From: from, To: now, Now: now, Options: a.liveOptions(),
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}
 	if all.NumRows() > 0 {

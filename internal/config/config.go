@@ -90,8 +90,15 @@ type Drift struct {
 	Window  time.Duration `mapstructure:"window"`   // how far back the live window reaches
 	MinRows int           `mapstructure:"min_rows"` // fewer: no verdict
 	MaxRows int           `mapstructure:"max_rows"` // more: the newest
-	Alpha   float64       `mapstructure:"alpha"`    // chance of a false alarm of one check over all columns
-	Keep    int           `mapstructure:"keep"`     // reports kept; 0 keeps all
+	// PerYear is the number of false alarms a year that is borne, and Every
+	// how often the check runs.
+	PerYear float64       `mapstructure:"false_alarms_per_year"`
+	Every   time.Duration `mapstructure:"every"`
+	// Alpha, if not 0, is the chance of a false alarm of one check over all
+	// columns, instead of a budget a year.
+	Alpha    float64 `mapstructure:"alpha"`
+	Together bool    `mapstructure:"together"` // look at all columns at once, too
+	Keep     int     `mapstructure:"keep"`     // reports kept; 0 keeps all
 }
 
 // Retrain configures the healing job.
@@ -139,7 +146,7 @@ func Default() *Config {
 			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
-		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, Alpha: 0.01, Keep: 400},
+		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
@@ -277,8 +284,10 @@ func (c *Config) Validate() error {
 		return bad("log.durability", "%q, expected ack or interval", c.Log.Durability)
 	case c.Log.SegmentBytes < 4096:
 		return bad("log.segment_bytes", "%d, expected at least 4096", c.Log.SegmentBytes)
-	case !(c.Drift.Alpha > 0 && c.Drift.Alpha < 1):
-		return bad("drift.alpha", "%v, expected between 0 and 1", c.Drift.Alpha)
+	case !(c.Drift.Alpha >= 0 && c.Drift.Alpha < 1):
+		return bad("drift.alpha", "%v, expected 0 (from the budget) or more, and less than 1", c.Drift.Alpha)
+	case !(c.Drift.PerYear > 0 && c.Drift.PerYear <= 1e6):
+		return bad("drift.false_alarms_per_year", "%v, expected more than 0", c.Drift.PerYear)
 	case c.Drift.MinRows < 2:
 		return bad("drift.min_rows", "%d, expected at least 2", c.Drift.MinRows)
 	case c.Drift.MaxRows < c.Drift.MinRows:
@@ -363,6 +372,7 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"log.segment_age", c.Log.SegmentAge, time.Second},
 		{"log.keep", c.Log.Keep, 0},
 		{"drift.window", c.Drift.Window, time.Second},
+		{"drift.every", c.Drift.Every, time.Second},
 		{"retrain.cooldown", c.Retrain.Cooldown, 0},
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},

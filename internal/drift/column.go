@@ -39,6 +39,9 @@ type Comparison struct {
 	// Seasons that were compared like with like.
 	Seasons []string
 	duel    *duel
+	own     restlessness
+	// Calibration is set by [Comparison.Calibrate].
+	Calibration Calibration
 	// P is the least p-value of Tests times their number (Bonferroni), at
 	// most 1.
 	P float64
@@ -203,7 +206,7 @@ func (c *Comparison) test(d *duel, names []string) {
 	z := d.scores()
 	own := d.restlessness()
 	independent := own.independent()
-	c.Seasons, c.duel = d.seasons, d
+	c.Seasons, c.duel, c.own = d.seasons, d, own
 	for t, name := range names {
 		p, inflation := own.p(t, z[t], independent)
 		c.Tests = append(c.Tests, Test{name, z[t], inflation, p})

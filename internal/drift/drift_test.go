@@ -307,9 +307,6 @@ func TestHolm(t *testing.T) {
 	if len(Holm(.01).Limits(nil)) != 0 {
 		t.Error("limits of nothing")
 	}
-	if b := Budget(1, 365); math.Abs(float64(b)-1.0/365) > 1e-15 {
-		t.Errorf("budget %v", b)
-	}
 }
 
 func BenchmarkNumbers(b *testing.B) {

@@ -5,6 +5,7 @@ package drift
 type unit struct {
 	parts []part
 	sum   []float64 // counts of all strata
+	rows  float64
 }
 
 // part are the counts of a unit's steps in one stratum.
@@ -31,6 +32,7 @@ func (c *Counts) units(stratum []int, least float64) []unit {
 		addCounts(u.sum, n)
 		addCounts(u.at(stratum[s], c.Cells), n)
 		if rows >= least {
+			u.rows = rows
 			out = append(out, u)
 			u, rows = unit{}, 0
 		}
@@ -85,8 +87,15 @@ func (p *pile) at(stratum int) []float64 {
 	return p.strata[stratum]
 }
 
-// add adds a unit sign times.
+// add adds a unit sign times. With one stratum only the sum is kept.
 func (p *pile) add(u *unit, sign float64) {
+	for i, k := range u.sum {
+		p.sum[i] += sign * k
+	}
+	p.total += sign * u.rows
+	if len(p.strata) == 1 {
+		return
+	}
 	for _, q := range u.parts {
 		dst := p.at(q.stratum)
 		rows := 0.0
@@ -96,9 +105,13 @@ func (p *pile) add(u *unit, sign float64) {
 		}
 		p.rows[q.stratum] += sign * rows
 	}
-	for i, k := range u.sum {
-		p.sum[i] += sign * k
-		p.total += sign * k
+}
+
+// fill makes p the sum of units.
+func (p *pile) fill(units []*unit) {
+	p.clear()
+	for _, u := range units {
+		p.add(u, 1)
 	}
 }
 

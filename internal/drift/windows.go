@@ -231,3 +231,9 @@ func (s restlessness) p(t int, z float64, independent bool) (p, inflation float6
 	}
 	return p, inflation
 }
+
+// raw is the p-value of score z in test t that is calibrated: Student's, without
+// the bound that the greatest window sets.
+func (s restlessness) raw(t int, z float64) float64 {
+	return studentP(z/math.Sqrt(max(s.meanSquare[t], 1)), max(s.df, 1))
+}

@@ -97,11 +97,14 @@ type Domain struct {
 	Lo  Number `json:"lo"`
 	Hi  Number `json:"hi"`
 	// Null is what the reference's own stretches reach among each other.
-	Null  Number   `json:"null"`
-	P     Number   `json:"p_value"`
-	Drift bool     `json:"drift"`
-	Rows  int      `json:"rows"` // looked at, of both samples
-	By    []Weight `json:"by"`   // what tells them apart, greatest first
+	Null  Number `json:"null"`
+	P     Number `json:"p_value"`
+	Drift bool   `json:"drift"`
+	// Within says that it is how columns go together that tells, not any
+	// column by itself.
+	Within bool     `json:"within"`
+	Rows   int      `json:"rows"` // looked at, of both samples
+	By     []Weight `json:"by"`   // what tells them apart, greatest first
 }
 
 // Weight is a column's part in telling the samples apart; all add up to 1.
@@ -150,10 +153,13 @@ type Calibration struct {
 	Checks  Number `json:"checks_per_year"`
 	// Level is the chance that one comparison alarms without cause.
 	Level Number `json:"level"`
-	// Resamples of the reference, in blocks of Block steps, that the p-values
-	// were set by; 0 when the reference is too short and theory must do.
+	// Resamples of the reference, in blocks of some Block rows, that the
+	// p-values of restless columns were set by; 0 when no column is restless.
 	Resamples int `json:"resamples"`
 	Block     int `json:"block"`
+	// Columns is the number of independent columns that would err together as
+	// often as these; null without resamples.
+	Columns Number `json:"effective_columns"`
 	// Seasons that were compared like with like: "weekday", "hour", "month".
 	Seasons []string `json:"seasons"`
 }

@@ -59,8 +59,13 @@ type Options struct {
 	// Alpha is the chance of any false alarm over all columns in one
 	// comparison; 0: [drift.DefaultAlpha].
 	Alpha float64
-	// Rule, if not nil, replaces Holm's at Alpha.
-	Rule drift.Rule
+	// Budget, if not nil, sets Alpha.
+	Budget *drift.Budget
+	// Resamples of the reference by which restless columns are calibrated;
+	// 0: [drift.DefaultResamples], below 0: none.
+	Resamples int
+	// Together also looks at all columns at once, with a classifier.
+	Together bool
 	// MinRows is the least number of rows, in either table, for a verdict;
 	// 0: [drift.DefaultMinRows].
 	MinRows int
@@ -79,11 +84,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Budget != nil {
+		o.Alpha = o.Budget.Level()
+	}
 	if o.Alpha == 0 {
 		o.Alpha = drift.DefaultAlpha
 	}
-	if o.Rule == nil {
-		o.Rule = drift.Holm(o.Alpha)
+	if o.Resamples == 0 {
+		o.Resamples = drift.DefaultResamples
 	}
 	if o.MinRows == 0 {
 		o.MinRows = drift.DefaultMinRows
@@ -128,8 +136,16 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 		return nil, err
 	}
 	w.dropRowNumbers(r)
-	if err := run(ctx, w.jobs, o.Threads); err != nil {
+	if err := run(ctx, w.jobs, o.Threads, func(j *job) {
+		j.compare()
+		j.calibrate(o)
+	}); err != nil {
 		return nil, fmt.Errorf("compare columns: %w", err)
+	}
+	if o.Together {
+		if err := w.together(ctx, in, r, o); err != nil {
+			return nil, err
+		}
 	}
 	w.timeline(r)
 	r.judge(w, o)
@@ -151,13 +167,13 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 }
 
 // run works off the jobs on some goroutines and waits for them.
-func run(ctx context.Context, jobs []*job, threads int) error {
+func run(ctx context.Context, jobs []*job, threads int, do func(*job)) error {
 	next := make(chan *job)
 	var wg sync.WaitGroup
 	for range min(threads, len(jobs)) {
 		wg.Go(func() {
 			for j := range next {
-				j.compare()
+				do(j)
 			}
 		})
 	}
@@ -176,11 +192,17 @@ func run(ctx context.Context, jobs []*job, threads int) error {
 // judge gives each column its verdict. Columns of inputs and predictions are
 // one family.
 func (r *Report) judge(w *watch, o Options) {
-	p := make([]float64, len(w.jobs))
+	p := make([]float64, len(w.jobs), len(w.jobs)+1)
 	for i, j := range w.jobs {
 		p[i] = float64(j.column.P)
 	}
-	limits := o.Rule.Limits(p)
+	if r.Domain != nil {
+		p = append(p, float64(r.Domain.P))
+	}
+	limits := drift.Holm(w.calibration(r, o)).Limits(p)
+	if r.Domain != nil {
+		r.judgeTogether(limits[len(limits)-1])
+	}
 	var found []*job
 	for i, j := range w.jobs {
 		c := j.column

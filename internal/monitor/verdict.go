@@ -36,7 +36,11 @@ func (r *Report) conclude() {
 	if feared {
 		r.Reasons = append(r.Reasons, r.Estimate.String())
 	}
-	r.Drift = len(inputs)+len(outputs) > 0 || worse || feared
+	apart := r.Domain != nil && r.Domain.Drift
+	if apart {
+		r.Reasons = append(r.Reasons, r.Domain.String())
+	}
+	r.Drift = len(inputs)+len(outputs) > 0 || worse || feared || apart
 	r.Verdict = r.sentence(inputs, outputs, worse, feared)
 }
 
@@ -85,6 +89,9 @@ func (r *Report) sentence(inputs, outputs []string, worse, feared bool) string {
 	}
 	if feared {
 		parts = append(parts, r.Estimate.String())
+	}
+	if r.Domain != nil && r.Domain.Drift && len(inputs) == 0 {
+		parts = append(parts, r.Domain.String())
 	}
 	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), thousands(r.Rows))
 	if len(parts) > 0 {

@@ -51,7 +51,6 @@ type Result struct {
 	Stretches int
 	// Columns weigh what tells the samples apart, greatest first.
 	Columns []Weight
-	PV, PW  float64 // TODO
 	// Rows is the number of rows looked at, of both samples.
 	Rows int
 }
