@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,11 +73,11 @@ func (r *Report) advice() []advice {
 			out = append(out, advice{Do: fmt.Sprintf("Mend %d more faults of the feed, listed below.", len(r.Faults)-i)})
 			break
 		}
-		where := "Mend the feed: "
-		if f.Column != "" {
-			where = "Mend the feed of " + shown(f.Column) + ": "
+		if f.Column == "" {
+			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + sentence(printable(f.Detail)) + " " + cure(f.Kind))})
+			continue
 		}
-		out = append(out, advice{Do: where + sentence(printable(f.Detail))})
+		out = append(out, advice{Do: "Mend the feed of " + shown(f.Column) + ": " + sentence(printable(f.Detail))})
 	}
 	if len(out) > 0 {
 		out = append(out, advice{Do: "Compare again once it is mended. A model that learns from damaged rows learns the damage.", Command: r.again()})
@@ -92,12 +94,15 @@ func (r *Report) again() string {
 }
 
 func (r *Report) healing() []advice {
-	suffers := r.Performance != nil && r.Performance.Drift
+	p := r.Performance
+	suffers := p != nil && p.Drift
 	switch {
 	case !r.Drift && !r.EnoughRows:
 		return []advice{{Do: fmt.Sprintf("Wait for more rows: a verdict takes %s of each sample.", thousands(r.Settings.MinRows)), Command: r.again()}}
 	case !r.Drift && len(r.Faults) > 0:
 		return nil
+	case !r.Drift && p.uneven():
+		return []advice{{Do: "Nothing yet: the metric holds as a whole. The errors of a part of the rows changed, or what predictions mean; look at Performance below."}}
 	case !r.Drift:
 		return []advice{{Do: "Nothing. The rows look as those of the reference."}}
 	case !suffers && r.onlyFaults():
@@ -106,10 +111,21 @@ func (r *Report) healing() []advice {
 		return []advice{{Do: "Look at the drifted columns below. Where the change is meant, take newer rows for the reference."}}
 	case suffers:
 		return []advice{{Do: "See what healing would do: the predictions have become worse. This tries the cures on the labelled rows and changes nothing.", Command: "healml retrain --dry-run"}}
-	case r.Performance != nil:
+	case r.Estimate != nil && r.Estimate.Drift && r.Estimate.proven() && !p.told():
+		return []advice{{Do: "See what healing would do. The predictions are expected to have become worse; send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told():
 		return []advice{{Do: "See what healing would do. There is time: the error on labelled rows is within what is tolerated.", Command: "healml retrain --dry-run"}}
 	}
 	return []advice{{Do: "See what healing would do. No truth is known of these rows yet: send actuals, and the error can be told.", Command: "healml retrain --dry-run"}}
+}
+
+// told reports whether the metric could be told.
+func (p *Performance) told() bool { return p != nil && !math.IsNaN(float64(p.Now)) }
+
+// uneven reports whether errors changed in a part of the rows, or the meaning of
+// predictions.
+func (p *Performance) uneven() bool {
+	return p != nil && (slices.ContainsFunc(p.Segments, func(s SegmentError) bool { return s.Drift }) || p.Calibration != nil && p.Calibration.Drift)
 }
 
 // onlyFaults reports whether every drifted input column has a fault of the
