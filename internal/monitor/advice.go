@@ -70,7 +70,11 @@ func (r *Report) advice() []advice {
 	var out []advice
 	for i, f := range r.Faults {
 		if i == mostAdvice {
-			out = append(out, advice{Do: fmt.Sprintf("Mend %d more faults of the feed, listed below.", len(r.Faults)-i)})
+			more := "1 more fault"
+			if n := len(r.Faults) - i; n > 1 {
+				more = fmt.Sprintf("%d more faults", n)
+			}
+			out = append(out, advice{Do: "Mend " + more + " of the feed, listed below."})
 			break
 		}
 		if f.Column == "" {
@@ -113,10 +117,23 @@ func (r *Report) healing() []advice {
 		return []advice{{Do: "See what healing would do: the predictions have become worse. This tries the cures on the labelled rows and changes nothing.", Command: "healml retrain --dry-run"}}
 	case r.Estimate != nil && r.Estimate.Drift && r.Estimate.proven() && !p.told():
 		return []advice{{Do: "See what healing would do. The predictions are expected to have become worse; send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told() && r.unseenYet():
+		return []advice{{Do: "See what healing would do. No truth is known of the rows since the change: the error on older ones says nothing of it. Send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
 	case p.told():
 		return []advice{{Do: "See what healing would do. There is time: the error on labelled rows is within what is tolerated.", Command: "healml retrain --dry-run"}}
 	}
 	return []advice{{Do: "See what healing would do. No truth is known of these rows yet: send actuals, and the error can be told.", Command: "healml retrain --dry-run"}}
+}
+
+// unseenYet reports whether the change began after the rows whose truth is
+// compared, so that the metric says nothing of it.
+func (r *Report) unseenYet() bool {
+	if r.Performance == nil || r.Since == nil || r.Since.Before {
+		return false
+	}
+	until, timed, ok := momentOf(r.Performance.MatureUntil)
+	since, alike, ok2 := momentOf(r.Since.At)
+	return ok && ok2 && timed && alike && since >= until
 }
 
 // told reports whether the metric could be told.

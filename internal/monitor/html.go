@@ -194,16 +194,16 @@ func (r *Report) view() *view {
 // Tolerated is how much worse a metric may be.
 func (v *view) Tolerated() Number { return Number(v.Settings.Tolerance) }
 
-// defect is a fault that no card shows.
+// defect is a fault in a list.
 type defect struct{ Column, Word, Detail, Cure string }
 
-// Defects are the faults of the whole table, and all faults when there are
-// more than the advice names.
+// Defects are the faults when there are more than the advice names.
 func (v *view) Defects() (out []defect) {
+	if len(v.Faults) <= mostAdvice {
+		return nil
+	}
 	for _, f := range v.Faults {
-		if f.Column == "" || len(v.Faults) > mostAdvice {
-			out = append(out, defect{f.Column, cut(changeWord(f.Kind), longLevel), sentence(cut(printable(f.Detail), longText)), cure(f.Kind)})
-		}
+		out = append(out, defect{f.Column, cut(changeWord(f.Kind), longLevel), sentence(cut(printable(f.Detail), longText)), cure(f.Kind)})
 	}
 	return out
 }

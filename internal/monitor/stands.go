@@ -154,7 +154,11 @@ func (p *Performance) covered(r *Report, out []string) []string {
 			parts = append(parts, fmt.Sprintf("Of the rows compared %s have their truth.", percent(float64(p.Coverage))))
 		}
 		if p.MatureUntil != "" {
-			parts = append(parts, "Compared is what was predicted up to "+when(p.MatureUntil)+".")
+			early := ""
+			if r.unseenYet() {
+				early = ", which is before the change began"
+			}
+			parts = append(parts, "Compared is what was predicted up to "+when(p.MatureUntil)+early+".")
 		}
 		if p.LagP95 > 0 {
 			parts = append(parts, fmt.Sprintf("Of the truths 95 %% are in after %s.", lasting(float64(p.LagP95))))

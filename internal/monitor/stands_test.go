@@ -218,8 +218,16 @@ func TestAdviceOnErrors(t *testing.T) {
 	if a := r.advice(); !strings.Contains(a[0].Do, "expected to have become worse") {
 		t.Errorf("%+v", a)
 	}
+	r = story() // truth that ends before the change began says nothing of it
+	r.Faults, r.Performance.Drift, r.Estimate = nil, false, nil
+	if a := r.advice(); !strings.Contains(a[0].Do, "There is time") {
+		t.Errorf("%+v", a)
+	}
+	r.Since = since(50)
+	if a := r.advice(); !strings.Contains(a[0].Do, "says nothing of it") || !strings.Contains(r.stands().Told[1], "before the change began") {
+		t.Errorf("%+v, %q", a, r.stands().Told)
+	}
 	r.Performance = &Performance{Now: nan}
-	r.Estimate = nil
 	if a := r.advice(); !strings.Contains(a[0].Do, "No truth is known") {
 		t.Errorf("%+v", a)
 	}
