@@ -117,23 +117,40 @@ func (r *Report) healing() []advice {
 		return []advice{{Do: "See what healing would do: the predictions have become worse. This tries the cures on the labelled rows and changes nothing.", Command: "healml retrain --dry-run"}}
 	case r.Estimate != nil && r.Estimate.Drift && r.Estimate.proven() && !p.told():
 		return []advice{{Do: "See what healing would do. The predictions are expected to have become worse; send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
-	case p.told() && r.unseenYet():
-		return []advice{{Do: "See what healing would do. No truth is known of the rows since the change: the error on older ones says nothing of it. Send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told() && r.truthReaches() != beyondChange:
+		return []advice{{Do: "See what healing would do. Little or no truth is known of the rows since the change, and the error on older ones says nothing of it. Send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
 	case p.told():
 		return []advice{{Do: "See what healing would do. There is time: the error on labelled rows is within what is tolerated.", Command: "healml retrain --dry-run"}}
 	}
 	return []advice{{Do: "See what healing would do. No truth is known of these rows yet: send actuals, and the error can be told.", Command: "healml retrain --dry-run"}}
 }
 
-// unseenYet reports whether the change began after the rows whose truth is
-// compared, so that the metric says nothing of it.
-func (r *Report) unseenYet() bool {
+// reach is how far the truth that is compared reaches.
+type reach int
+
+const (
+	beyondChange reach = iota // beyond the beginning of the change, or it is not known
+	intoInterval              // into the interval that holds the beginning
+	beforeChange
+)
+
+// truthReaches says whether the rows whose truth is compared are of the time
+// since the change. If not, the metric says nothing of it.
+func (r *Report) truthReaches() reach {
 	if r.Performance == nil || r.Since == nil || r.Since.Before {
-		return false
+		return beyondChange
 	}
 	until, timed, ok := momentOf(r.Performance.MatureUntil)
-	since, alike, ok2 := momentOf(r.Since.At)
-	return ok && ok2 && timed && alike && since >= until
+	if !ok || !timed {
+		return beyondChange
+	}
+	if at, timed, ok := momentOf(r.Since.At); ok && timed && at >= until {
+		return beforeChange
+	}
+	if hi, timed, ok := momentOf(r.Since.Hi); ok && timed && hi >= until {
+		return intoInterval
+	}
+	return beyondChange
 }
 
 // told reports whether the metric could be told.
@@ -206,14 +223,23 @@ func sinceWords(s *Since) string {
 
 // told is what became of a drifted column, one sentence.
 func (c *Column) told() string {
-	switch {
-	case c.Change != nil && c.Change.Text != "":
-		return sentence(printable(c.Change.Text))
-	case c.Reason != "":
-		first, size := utf8.DecodeRuneInString(c.Reason)
-		return sentence(printable(string(unicode.ToUpper(first)) + c.Reason[size:]))
+	s := c.Reason
+	if c.Change != nil && c.Change.Text != "" {
+		s = c.Change.Text
 	}
-	return "It is not distributed as it was."
+	if s == "" {
+		return "It is not distributed as it was."
+	}
+	return capital(sentence(printable(s)))
+}
+
+// capital makes the first letter of s a great one.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 func (c *Column) since() *Since {

@@ -193,7 +193,8 @@ func stepLine(v []Number, from int, lo, hi float64) string {
 }
 
 // stride is the usual number of steps from one value to the next, at least 1:
-// 7 for what comes once a week and is drawn by day.
+// 7 for what comes once a week and is drawn by day. Of seven gaps at most one
+// is not usual.
 func stride(v []Number) int {
 	var gaps []int
 	last := -1
@@ -210,7 +211,7 @@ func stride(v []Number) int {
 		return 1
 	}
 	slices.Sort(gaps)
-	return gaps[len(gaps)/2]
+	return gaps[len(gaps)*85/100]
 }
 
 // trendDrawing shows a figure by step, then | now, with the level of then

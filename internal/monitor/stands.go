@@ -155,8 +155,11 @@ func (p *Performance) covered(r *Report, out []string) []string {
 		}
 		if p.MatureUntil != "" {
 			early := ""
-			if r.unseenYet() {
+			switch r.truthReaches() {
+			case beforeChange:
 				early = ", which is before the change began"
+			case intoInterval:
+				early = ", which may be before the change began"
 			}
 			parts = append(parts, "Compared is what was predicted up to "+when(p.MatureUntil)+early+".")
 		}
@@ -171,7 +174,7 @@ func (p *Performance) covered(r *Report, out []string) []string {
 		}
 	}
 	if p.Note != "" {
-		out = append(out, "To know: "+sentence(cut(printable(p.Note), longText)))
+		out = append(out, "Note: "+sentence(cut(printable(p.Note), longText)))
 	}
 	return out
 }
@@ -319,6 +322,5 @@ func (c *Recalibrated) told(numbers bool) string {
 	if len(parts) == 0 {
 		return "Predictions no longer mean what they meant."
 	}
-	s := strings.Join(parts, "; ")
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	return capital(strings.Join(parts, "; ")) + "."
 }

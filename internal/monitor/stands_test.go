@@ -173,7 +173,10 @@ func TestStride(t *testing.T) {
 	if p := stepLine(weekly, 0, 0, 28); strings.Count(p, "M") != 1 || strings.Count(p, "L") != 4 {
 		t.Error(p)
 	}
-	if p := stepLine([]Number{1, 2, nan, 3, 4}, 0, 0, 4); strings.Count(p, "M") != 2 {
+	if n := stride([]Number{1, 2, 3, 4, 5, nan, 6, 7, 8, 9, 1, nan, 2, 3, 4, 5}); n != 2 { // weeks by six days
+		t.Error(n)
+	}
+	if p := stepLine([]Number{1, 2, 3, 4, nan, 5, 6, 7, 8, 9}, 0, 0, 9); strings.Count(p, "M") != 2 {
 		t.Error(p)
 	}
 	if stride(nil) != 1 || stride([]Number{nan}) != 1 {
@@ -223,8 +226,12 @@ func TestAdviceOnErrors(t *testing.T) {
 	if a := r.advice(); !strings.Contains(a[0].Do, "There is time") {
 		t.Errorf("%+v", a)
 	}
+	r.Since = since(45) // the interval ends on the day up to which truth is compared
+	if a := r.advice(); !strings.Contains(a[0].Do, "says nothing of it") || !strings.Contains(r.stands().Told[1], "may be before the change began") {
+		t.Errorf("%+v, %q", a, r.stands().Told)
+	}
 	r.Since = since(50)
-	if a := r.advice(); !strings.Contains(a[0].Do, "says nothing of it") || !strings.Contains(r.stands().Told[1], "before the change began") {
+	if a := r.advice(); !strings.Contains(a[0].Do, "says nothing of it") || !strings.Contains(r.stands().Told[1], "which is before the change began") {
 		t.Errorf("%+v, %q", a, r.stands().Told)
 	}
 	r.Performance = &Performance{Now: nan}
