@@ -119,6 +119,8 @@ func (r *Report) healing() []advice {
 		return []advice{{Do: "See what healing would do. The predictions are expected to have become worse; send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
 	case p.told() && r.truthReaches() != beyondChange:
 		return []advice{{Do: "See what healing would do. Little or no truth is known of the rows since the change, and the error on older ones says nothing of it. Send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told() && r.beyond():
+		return []advice{{Do: "See what healing would do. The error on labelled rows is worse than tolerated, but by no more than it varies by itself: more truth or a longer window tells.", Command: "healml retrain --dry-run"}}
 	case p.told():
 		return []advice{{Do: "See what healing would do. There is time: the error on labelled rows is within what is tolerated.", Command: "healml retrain --dry-run"}}
 	}

@@ -104,6 +104,18 @@ func (r *Report) tolerated(higher bool, then Number) Number {
 	return then + t*Number(math.Abs(float64(then)))
 }
 
+// beyond reports whether the metric on rows with truth is worse than tolerated,
+// by chance or not.
+func (r *Report) beyond() bool {
+	p := r.Performance
+	if p == nil {
+		return false
+	}
+	higher := p.Metric.HigherIsBetter()
+	limit := r.tolerated(higher, p.Then)
+	return higher && p.Now < limit || !higher && p.Now > limit
+}
+
 // chanceOf is the p-value of the metric, which format 1 did not have.
 func (r *Report) chanceOf(p *Performance) Number {
 	if r.Format < 2 {
@@ -127,20 +139,15 @@ func (r *Report) performanceTold() []string {
 	if math.IsNaN(float64(p.Now)) {
 		return p.covered(r, []string{"Where the truth is known, the metric cannot be told."})
 	}
-	limit := float64(r.tolerated(p.Metric.HigherIsBetter(), p.Then))
-	beyond := float64(p.Now) > limit
-	if p.Metric.HigherIsBetter() {
-		beyond = float64(p.Now) < limit
-	}
 	s := "is within what is tolerated"
 	switch {
 	case p.Drift && math.IsNaN(float64(r.chanceOf(p))):
 		s = "is worse than tolerated, with its whole interval"
 	case p.Drift:
 		s = "is worse than tolerated, and by more than it varies by itself"
-	case beyond:
+	case r.beyond():
 		s = "is worse than tolerated, but by no more than it varies by itself"
-	case math.IsNaN(limit):
+	case math.IsNaN(float64(p.Then)):
 		s = "can be told, but not what it was on the holdout"
 	}
 	return p.covered(r, []string{"Where the truth is known, the metric " + s + "."})
@@ -299,7 +306,7 @@ func (p *Performance) meaning() *meaning {
 // told says what became of the line from predictions to the truth.
 func (c *Recalibrated) told(numbers bool) string {
 	if !c.Drift {
-		return "Predictions mean what they meant."
+		return "The line from predictions to the truth did not change beyond chance."
 	}
 	var parts []string
 	slope := float64(c.Slope.Now - c.Slope.Then)

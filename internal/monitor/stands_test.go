@@ -106,7 +106,7 @@ func TestMeaningTold(t *testing.T) {
 		if got := r.told(c.numbers); !strings.Contains(got, c.want) {
 			t.Errorf("%+v: %q", c, got)
 		}
-		if r.Drift = false; !strings.Contains(r.told(c.numbers), "mean what they meant") {
+		if r.Drift = false; !strings.Contains(r.told(c.numbers), "did not change beyond chance") {
 			t.Error("no drift is told as drift")
 		}
 	}
@@ -223,6 +223,10 @@ func TestAdviceOnErrors(t *testing.T) {
 	}
 	r = story() // truth that ends before the change began says nothing of it
 	r.Faults, r.Performance.Drift, r.Estimate = nil, false, nil
+	if a := r.advice(); !strings.Contains(a[0].Do, "by no more than it varies") {
+		t.Errorf("%+v", a)
+	}
+	r.Performance.Segments, r.Performance.Now = nil, 4.2
 	if a := r.advice(); !strings.Contains(a[0].Do, "There is time") {
 		t.Errorf("%+v", a)
 	}
