@@ -263,7 +263,7 @@ func (s *Segment) where() string {
 // told is the segment as a sentence.
 func (s *Segment) told() string {
 	if s.Text != "" {
-		return sentence(printable(s.Text))
+		return capital(sentence(printable(s.Text)))
 	}
 	return fmt.Sprintf("%s of the rows, where %s, carry %s of the change.", percent(float64(s.Share)), s.where(), percent(float64(s.Explains)))
 }

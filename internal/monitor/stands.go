@@ -174,7 +174,11 @@ func (p *Performance) covered(r *Report, out []string) []string {
 			parts = append(parts, fmt.Sprintf("Of the truths 95 %% are in after %s.", lasting(float64(p.LagP95))))
 		}
 		if p.Waiting > 0 {
-			parts = append(parts, fmt.Sprintf("%s newer rows wait for theirs.", thousands(p.Waiting)))
+			which := "newer rows wait for theirs"
+			if p.MatureUntil == "" {
+				which = "rows wait for their truth"
+			}
+			parts = append(parts, thousands(p.Waiting)+" "+which+".")
 		}
 		if len(parts) > 0 {
 			out = append(out, strings.Join(parts, " "))
