@@ -79,7 +79,7 @@ func TestSeasons(t *testing.T) {
 		}
 		return v, times
 	}
-	ref, refTimes := draw(4, 70) // from a Monday on
+	ref, refTimes := draw(4, 70)   // from a Monday on
 	cur, curTimes := draw(4+75, 2) // a weekend
 	sorted, _ := Sorted(ref)
 	g := NumberGrid(sorted)

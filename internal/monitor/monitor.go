@@ -44,6 +44,9 @@ type Input struct {
 	Predictions []string
 	// Truth, if not nil, compares predictions with what came to pass.
 	Truth *Truth
+	// Partial says that the reference is only a part of the rows that it stands
+	// for, so that their number says nothing.
+	Partial bool
 	// ModelVersion is the version whose reference this is; may be empty.
 	ModelVersion string
 	// From and To bound the current window, half-open; zero: taken from the
