@@ -185,16 +185,20 @@ func (j *job) numberChange(c *Change, b []float64) {
 			c.By, c.New = Number(now-then), short(v)
 			c.Text = fmt.Sprintf("the share of the value %s went from %s to %s", short(v), percent(then), percent(now))
 		}
-	case m.affine >= explained && m.affine-m.shift <= max(spreadLeast, spreadMore*(1-m.affine)):
+	case m.shift >= explained && m.shift >= m.scale:
 		c.Kind, c.By = ShiftChange, Number(m.by)
 		c.Text = fmt.Sprintf("the values moved by %s%s%s; the median went from %s to %s", signed(m.by), inSD(m.by, float64(j.column.Std.Then)), apart, q(x, 0.5), q(y, 0.5))
 	case m.affine >= explained:
-		c.Kind, c.By = ScaleChange, Number(m.slope)
+		by := m.factor
+		if m.scale < explained {
+			by = m.slope
+		}
+		c.Kind, c.By = ScaleChange, Number(by)
 		what := "spread out"
-		if m.slope < 1 {
+		if by < 1 {
 			what = "drew together"
 		}
-		c.Text = fmt.Sprintf("the values %s by a factor of %s%s; the middle half went from %s … %s to %s … %s", what, short(m.slope), apart, q(x, 0.25), q(x, 0.75), q(y, 0.25), q(y, 0.75))
+		c.Text = fmt.Sprintf("the values %s by a factor of %s%s; the middle half went from %s … %s to %s … %s", what, short(by), apart, q(x, 0.25), q(x, 0.75), q(y, 0.25), q(y, 0.75))
 	default:
 		c.Kind, c.Text = ShapeChange, j.column.numberReason(strongest)
 	}
@@ -330,24 +334,19 @@ func withoutMode(a, b []float64) (x, y []float64) {
 // their precision.
 type quantileMap struct {
 	shift, by     float64 // moved alone
+	scale, factor float64 // spread about the mean, the median or 0, whichever explains most
 	affine, slope float64 // moved and spread
 }
 
-const (
-	explained = 0.6 // share from which a map is an explanation
-	// Spreading is part of it when it explains this much more than moving
-	// alone, and so many times what both leave unexplained.
-	spreadLeast = 0.005
-	spreadMore  = 3
-)
+// explained is the share from which a map is an explanation.
+const explained = 0.6
 
-// mapOf fits b's quantiles by those of a, both sorted: a regression weighted
+// mapOf fits b's quantiles by those of a, both sorted: regressions weighted
 // by f²/(p(1−p)), the inverse of a sample quantile's variance (Mosteller 1946),
 // with the density f taken from the spacing of a's quantiles.
 func mapOf(a, b []float64) quantileMap {
 	const steps, h = 99, 0.02
-	var w, x, d [steps]float64
-	total := 0.0
+	w, x, d := make([]float64, steps), make([]float64, steps), make([]float64, steps)
 	for i := range steps {
 		p := float64(i+1) / (steps + 1)
 		lo, hi := max(p-h, 0), min(p+h, 1)
@@ -358,33 +357,38 @@ func mapOf(a, b []float64) quantileMap {
 			f := (hi - lo) / gap
 			w[i] = f * f / (p * (1 - p))
 		}
-		total += w[i]
 	}
-	if total == 0 || math.IsInf(total, 0) { // few values: all quantiles count alike
+	if sum := total(w); sum == 0 || math.IsInf(sum, 0) { // few values: all quantiles count alike
 		for i := range w {
 			w[i] = 1
 		}
-		total = steps
 	}
-	var mx, md float64
-	for i := range steps {
-		mx += w[i] / total * x[i]
-		md += w[i] / total * d[i]
+	dot := func(u, v func(i int) float64) (sum float64) {
+		for i := range steps {
+			sum += w[i] * u(i) * v(i)
+		}
+		return sum
 	}
-	var all, moved, xx, xd float64
-	for i := range steps {
-		all += w[i] * d[i] * d[i]
-		moved += w[i] * (d[i] - md) * (d[i] - md)
-		xx += w[i] * (x[i] - mx) * (x[i] - mx)
-		xd += w[i] * (x[i] - mx) * (d[i] - md)
-	}
+	one, diff := func(int) float64 { return 1 }, func(i int) float64 { return d[i] }
+	all := dot(diff, diff)
 	if !(all > 0) {
 		return quantileMap{}
 	}
-	m := quantileMap{shift: 1 - moved/all, by: md, affine: 1 - moved/all, slope: 1}
-	if xx > 0 {
-		m.affine = 1 - (moved-xd*xd/xx)/all
-		m.slope = 1 + xd/xx
+	n := dot(one, one)
+	at := func(i int) float64 { return x[i] }
+	mx, md := dot(at, one)/n, dot(diff, one)/n
+	m := quantileMap{shift: md * md * n / all, by: md, factor: 1, slope: 1}
+	mean, _ := drift.Moments(a)
+	for _, centre := range []float64{mean, drift.Quantile(a, 0.5), 0} {
+		off := func(i int) float64 { return x[i] - centre }
+		if xx, xd := dot(off, off), dot(off, diff); xx > 0 && xd*xd/xx/all > m.scale {
+			m.scale, m.factor = xd*xd/xx/all, 1+xd/xx
+		}
+	}
+	m.affine = m.shift
+	off := func(i int) float64 { return x[i] - mx }
+	if xx, xd := dot(off, off), dot(off, diff); xx > 0 {
+		m.affine, m.slope = m.shift+xd*xd/xx/all, 1+xd/xx
 	}
 	return m
 }
