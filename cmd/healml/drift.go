@@ -184,7 +184,7 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow)
 	}
 	in := monitor.Input{
 		Reference: monitor.Of(ref), Current: monitor.Of(live), Columns: tmpl.Columns, Time: order, ReferenceTime: tmpl.Time, ModelVersion: l.Manifest.Version,
-		From: w.from, To: w.to, Now: a.now(), Options: a.liveOptions(w),
+		From: w.from, To: w.to, Now: a.now(), Options: a.liveOptions(w), Thinned: thinned(l, ref),
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}
 	if in.First, err = a.againstFirst(ctx, l, in); err != nil {
@@ -196,6 +196,12 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow)
 		}
 	}
 	return monitor.Compare(ctx, in)
+}
+
+// thinned reports whether a reference has only a part of the rows that its
+// version learnt from.
+func thinned(l *registry.Loaded, ref *table.Table) bool {
+	return ref.NumRows() < l.Manifest.Lineage.Rows
 }
 
 // truth says what became of the rows that a version served up to the end of the

@@ -52,6 +52,9 @@ type Input struct {
 	// First, if not nil, is what the same rows showed against the first version's
 	// reference; the report tells it and draws no verdict from it.
 	First *Baseline
+	// Thinned says that the reference is a part of the rows of its time, so that
+	// their number tells nothing.
+	Thinned bool
 	// Now dates the report.
 	Now     time.Time
 	Options Options

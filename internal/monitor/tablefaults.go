@@ -20,7 +20,7 @@ const (
 // tableFaults are the defects of the feed as a whole. They say nothing of the
 // distribution of any column and so are no drift by themselves.
 func (w *watch) tableFaults(in Input) (faults []Fault) {
-	if f, ok := w.volume(); ok {
+	if f, ok := w.volume(); ok && !in.Thinned {
 		faults = append(faults, f)
 	}
 	if late := w.span.Late; w.ordered && float64(late) > lateShare*float64(w.span.Rows) {

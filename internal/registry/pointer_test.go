@@ -15,6 +15,7 @@ import (
 
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/durable/faulty"
+	"github.com/healml/healml/internal/schema"
 )
 
 func current(t *testing.T, r *Registry, want string) {
