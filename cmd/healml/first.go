@@ -34,7 +34,7 @@ func (a *app) againstFirst(ctx context.Context, l *registry.Loaded, in monitor.I
 		return nil, nil
 	}
 	in.Reference, in.ReferenceTime, in.ModelVersion = monitor.Of(ref), first.Model.Template.Time, name
-	in.Thinned = thinned(first, ref)
+	in.Partial = partial(first, ref)
 	in.Predictions, in.Truth, in.Options.Together = nil, nil, false
 	r, err := monitor.Compare(ctx, in)
 	if err != nil {

@@ -206,6 +206,9 @@ func (c *Comparison) test(d *duel, names []string) {
 	z := d.scores()
 	own := d.restlessness()
 	independent := own.independent()
+	for t := range own.meanSquare {
+		own.meanSquare[t] *= d.memory
+	}
 	c.Seasons, c.duel, c.own = d.seasons, d, own
 	for t, name := range names {
 		p, inflation := own.p(t, z[t], independent)

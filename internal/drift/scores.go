@@ -42,13 +42,13 @@ func (*numberTest) names() []string {
 
 // figures are the parts of the scores that a step has by itself: the mean
 // rank, its mean distance from the middle, and the rate of missing values.
-func (n *numberTest) figures(counts []uint32, out []float64) {
+func (n *numberTest) figures(counts, out []float64) {
 	cells := len(n.rank)
-	rows, present := sumCounts(counts), 0.0
+	rows, present := total(counts), 0.0
 	for i, k := range counts[:cells] {
-		present += float64(k)
-		out[0] += float64(k) * n.rank[i]
-		out[1] += float64(k) * n.turn[i]
+		present += k
+		out[0] += k * n.rank[i]
+		out[1] += k * n.turn[i]
 	}
 	if present > 0 {
 		out[0] /= present
@@ -56,7 +56,7 @@ func (n *numberTest) figures(counts []uint32, out []float64) {
 	} else {
 		out[0], out[1] = 0.5, 1./12
 	}
-	out[2] = float64(counts[cells]) / rows
+	out[2] = counts[cells] / rows
 }
 
 func (n *numberTest) scores(z, a, b []float64) {
@@ -151,18 +151,18 @@ func (levelTest) names() []string { return []string{"mix", "spike", "missing"} }
 const mostFigures = 9
 
 // figures are the shares of the most frequent cells and of missing values.
-func (levelTest) figures(total []float64) func(counts []uint32, out []float64) {
-	cells := len(total) - 1
+func (levelTest) figures(totals []float64) func(counts, out []float64) {
+	cells := len(totals) - 1
 	order := make([]int, cells)
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(total[j], total[i]) })
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(totals[j], totals[i]) })
 	order = append(order[:min(cells, mostFigures-1)], cells)
-	return func(counts []uint32, out []float64) {
-		rows := sumCounts(counts)
+	return func(counts, out []float64) {
+		rows := total(counts)
 		for k, i := range order {
-			out[k] = float64(counts[i]) / rows
+			out[k] = counts[i] / rows
 		}
 	}
 }

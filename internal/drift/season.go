@@ -51,18 +51,20 @@ const seasonLevel = 0.001
 // strata are the strata of the steps of both samples, with their number and
 // the names of the seasons they stand for; one stratum when there is no season.
 // score gives figures of a step's counts, in which seasons are looked for.
-func strata(ref, cur *Counts, score func(n []uint32, out []float64), figures int) (a, b []int, count int, names []string) {
+func strata(ref, cur *Counts, score func(n, out []float64), figures int) (a, b []int, count int, names []string) {
 	a, b, count = make([]int, len(ref.n)), make([]int, len(cur.n)), 1
 	s := ref.Steps
 	if s.Width == 0 || s.Width != cur.Steps.Width {
 		return a, b, count, nil
 	}
-	x := make([][]float64, len(ref.n))
+	x, counts := make([][]float64, len(ref.n)), make([]float64, ref.Cells+1)
 	rows := make([]float64, len(ref.n))
 	for i, n := range ref.n[:s.Len()] {
 		if rows[i] = sumCounts(n); rows[i] > 0 {
 			x[i] = make([]float64, figures)
-			score(n, x[i])
+			clear(counts)
+			addCounts(counts, n)
+			score(counts, x[i])
 		}
 	}
 	span := s.Span() * s.Width

@@ -148,8 +148,10 @@ type Span struct {
 	// Ordered says that every row has a time and none is before the row
 	// before it.
 	Ordered bool
-	// Late is the number of rows that are before the latest row before them.
-	Late int
+	// Late and Early are the numbers of rows that are before and after the row
+	// before them. A file whose newest rows come first has only late ones.
+	Late, Early int
+	last        int64
 }
 
 // NewSpan is the span of no rows.
@@ -166,10 +168,15 @@ func (s *Span) Add(times []int64) {
 			s.Ordered = false
 			continue
 		}
-		if us < s.Last {
+		switch {
+		case s.First > s.Last: // the first time
+		case us < s.last:
 			s.Late++
 			s.Ordered = false
+		case us > s.last:
+			s.Early++
 		}
+		s.last = us
 		s.First, s.Last = min(s.First, us), max(s.Last, us)
 	}
 }

@@ -22,9 +22,12 @@ type duel struct {
 	curUnits     []unit
 	n, m         int // rows
 	window       int // rows of two units
-	now          *Counts
-	coarse       []uint8 // cells that changes are dated by; nil: those of counts
-	coarseCells  int
+	// memory is by how much more the samples' difference varies than its
+	// windows tell, because neighbouring units are alike; at least 1.
+	memory      float64
+	now         *Counts
+	coarse      []uint8 // cells that changes are dated by; nil: those of counts
+	coarseCells int
 }
 
 // restlessness is what windows of rows tell of how much a column moves by
@@ -77,15 +80,17 @@ func windowLength(n, m int) int {
 	return min(max((n+m)/windowsWanted, windowRows), m, n/windowsLeast)
 }
 
-func newDuel(ref, cur *Counts, f statistic, tests int, figures func(n []uint32, out []float64), figureCount int) *duel {
+func newDuel(ref, cur *Counts, f statistic, tests int, figures func(n, out []float64), figureCount int) *duel {
 	d := &duel{f: f, tests: tests, cells: ref.Cells, now: cur}
 	a, b, strata, names := strata(ref, cur, figures, figureCount)
 	d.strata, d.seasons = strata, names
 	d.ref, d.cur = ref.pileOf(a, strata), cur.pileOf(b, strata)
 	d.n, d.m = int(d.ref.total), int(d.cur.total)
+	d.memory = 1
 	if d.window = windowLength(d.n, d.m); d.window >= 2 {
 		least := float64(d.window / 2)
 		d.refUnits, d.curUnits = ref.units(a, least), cur.units(b, least)
+		d.memory = d.remembered(figures, figureCount)
 	}
 	return d
 }

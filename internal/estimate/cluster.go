@@ -39,6 +39,45 @@ func MeanOf(v []float64, step []int) Mean {
 	return m
 }
 
+// TrendFree is MeanOf with the variance about a line through the steps: what a
+// loss that has been growing varies by besides. With fewer than four steps it is
+// MeanOf.
+func TrendFree(v []float64, step []int) Mean {
+	m := MeanOf(v, step)
+	if m.Steps < 4 {
+		return m
+	}
+	var at, rows, sums []float64
+	for lo := 0; lo < len(v); {
+		hi, sum := lo, 0.0
+		for hi < len(v) && step[hi] == step[lo] {
+			sum += v[hi]
+			hi++
+		}
+		at, rows, sums = append(at, float64(len(at))), append(rows, float64(hi-lo)), append(sums, sum)
+		lo = hi
+	}
+	var n, ma, aa, ay float64
+	for i := range at {
+		n += rows[i]
+		ma += rows[i] * at[i]
+	}
+	ma /= n
+	for i := range at {
+		aa += rows[i] * (at[i] - ma) * (at[i] - ma)
+		ay += (at[i] - ma) * (sums[i] - rows[i]*m.Mean)
+	}
+	square := 0.0
+	for i := range at {
+		d := sums[i] - rows[i]*(m.Mean+ay/aa*(at[i]-ma))
+		square += d * d
+	}
+	s := float64(m.Steps)
+	m.Variance = square / (n * n) * s / (s - 2)
+	m.Steps--
+	return m
+}
+
 // Greater is the chance that a sum of two independent estimates with variances
 // a and b on fa and fb degrees of freedom comes to diff or more when 0 is
 // expected: Student's t, Satterthwaite's degrees of freedom. Two variances of

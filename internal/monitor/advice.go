@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,14 +70,18 @@ func (r *Report) advice() []advice {
 	var out []advice
 	for i, f := range r.Faults {
 		if i == mostAdvice {
-			out = append(out, advice{Do: fmt.Sprintf("Mend %d more faults of the feed, listed below.", len(r.Faults)-i)})
+			more := "1 more fault"
+			if n := len(r.Faults) - i; n > 1 {
+				more = fmt.Sprintf("%d more faults", n)
+			}
+			out = append(out, advice{Do: "Mend " + more + " of the feed, listed below."})
 			break
 		}
-		where := "Mend the feed: "
-		if f.Column != "" {
-			where = "Mend the feed of " + shown(f.Column) + ": "
+		if f.Column == "" {
+			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + sentence(printable(f.Detail)) + " " + cure(f.Kind))})
+			continue
 		}
-		out = append(out, advice{Do: where + sentence(printable(f.Detail))})
+		out = append(out, advice{Do: "Mend the feed of " + shown(f.Column) + ": " + sentence(printable(f.Detail))})
 	}
 	if len(out) > 0 {
 		out = append(out, advice{Do: "Compare again once it is mended. A model that learns from damaged rows learns the damage.", Command: r.again()})
@@ -92,12 +98,15 @@ func (r *Report) again() string {
 }
 
 func (r *Report) healing() []advice {
-	suffers := r.Performance != nil && r.Performance.Drift
+	p := r.Performance
+	suffers := p != nil && p.Drift
 	switch {
 	case !r.Drift && !r.EnoughRows:
 		return []advice{{Do: fmt.Sprintf("Wait for more rows: a verdict takes %s of each sample.", thousands(r.Settings.MinRows)), Command: r.again()}}
 	case !r.Drift && len(r.Faults) > 0:
 		return nil
+	case !r.Drift && p.uneven():
+		return []advice{{Do: "Nothing yet: the metric holds as a whole. The errors of a part of the rows changed, or what predictions mean; look at Performance below."}}
 	case !r.Drift:
 		return []advice{{Do: "Nothing. The rows look as those of the reference."}}
 	case !suffers && r.onlyFaults():
@@ -106,10 +115,53 @@ func (r *Report) healing() []advice {
 		return []advice{{Do: "Look at the drifted columns below. Where the change is meant, take newer rows for the reference."}}
 	case suffers:
 		return []advice{{Do: "See what healing would do: the predictions have become worse. This tries the cures on the labelled rows and changes nothing.", Command: "healml retrain --dry-run"}}
-	case r.Performance != nil:
+	case r.Estimate != nil && r.Estimate.Drift && r.Estimate.proven() && !p.told():
+		return []advice{{Do: "See what healing would do. The predictions are expected to have become worse; send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told() && r.truthReaches() != beyondChange:
+		return []advice{{Do: "See what healing would do. Little or no truth is known of the rows since the change, and the error on older ones says nothing of it. Send actuals, and it can be told.", Command: "healml retrain --dry-run"}}
+	case p.told() && r.beyond():
+		return []advice{{Do: "See what healing would do. The error on labelled rows is worse than tolerated, but by no more than it varies by itself: more truth or a longer window tells.", Command: "healml retrain --dry-run"}}
+	case p.told():
 		return []advice{{Do: "See what healing would do. There is time: the error on labelled rows is within what is tolerated.", Command: "healml retrain --dry-run"}}
 	}
 	return []advice{{Do: "See what healing would do. No truth is known of these rows yet: send actuals, and the error can be told.", Command: "healml retrain --dry-run"}}
+}
+
+// reach is how far the truth that is compared reaches.
+type reach int
+
+const (
+	beyondChange reach = iota // beyond the beginning of the change, or it is not known
+	intoInterval              // into the interval that holds the beginning
+	beforeChange
+)
+
+// truthReaches says whether the rows whose truth is compared are of the time
+// since the change. If not, the metric says nothing of it.
+func (r *Report) truthReaches() reach {
+	if r.Performance == nil || r.Since == nil || r.Since.Before {
+		return beyondChange
+	}
+	until, timed, ok := momentOf(r.Performance.MatureUntil)
+	if !ok || !timed {
+		return beyondChange
+	}
+	if at, timed, ok := momentOf(r.Since.At); ok && timed && at >= until {
+		return beforeChange
+	}
+	if hi, timed, ok := momentOf(r.Since.Hi); ok && timed && hi >= until {
+		return intoInterval
+	}
+	return beyondChange
+}
+
+// told reports whether the metric could be told.
+func (p *Performance) told() bool { return p != nil && !math.IsNaN(float64(p.Now)) }
+
+// uneven reports whether errors changed in a part of the rows, or the meaning of
+// predictions.
+func (p *Performance) uneven() bool {
+	return p != nil && (slices.ContainsFunc(p.Segments, func(s SegmentError) bool { return s.Drift }) || p.Calibration != nil && p.Calibration.Drift)
 }
 
 // onlyFaults reports whether every drifted input column has a fault of the
@@ -173,14 +225,23 @@ func sinceWords(s *Since) string {
 
 // told is what became of a drifted column, one sentence.
 func (c *Column) told() string {
-	switch {
-	case c.Change != nil && c.Change.Text != "":
-		return sentence(printable(c.Change.Text))
-	case c.Reason != "":
-		first, size := utf8.DecodeRuneInString(c.Reason)
-		return sentence(printable(string(unicode.ToUpper(first)) + c.Reason[size:]))
+	s := c.Reason
+	if c.Change != nil && c.Change.Text != "" {
+		s = c.Change.Text
 	}
-	return "It is not distributed as it was."
+	if s == "" {
+		return "It is not distributed as it was."
+	}
+	return capital(sentence(printable(s)))
+}
+
+// capital makes the first letter of s a great one.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 func (c *Column) since() *Since {
@@ -202,7 +263,7 @@ func (s *Segment) where() string {
 // told is the segment as a sentence.
 func (s *Segment) told() string {
 	if s.Text != "" {
-		return sentence(printable(s.Text))
+		return capital(sentence(printable(s.Text)))
 	}
 	return fmt.Sprintf("%s of the rows, where %s, carry %s of the change.", percent(float64(s.Share)), s.where(), percent(float64(s.Explains)))
 }

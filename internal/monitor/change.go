@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -170,25 +171,65 @@ func (j *job) numberChange(c *Change, b []float64) {
 	if j.clipped(c, b) {
 		return
 	}
-	m := mapOf(withoutMode(a, b))
-	sd := float64(j.column.Std.Then)
-	switch {
+	x, y := withoutMode(a, b)
+	apart := ""
+	if len(x) < len(a) {
+		apart = fmt.Sprintf(", apart from the rows with %s", short(modeOf(a)))
+	}
+	m := mapOf(x, y)
+	q := func(v []float64, p float64) string { return short(drift.Quantile(v, p)) }
+	switch strongest := j.compared.Strongest().Name; {
+	case strongest == "spike" && m.affine < explained:
+		c.Kind, c.Text = ShareChange, j.column.numberReason(strongest)
+		if v, then, now := heaviest(a, b); math.Abs(now-then) >= heavyMoved {
+			c.By, c.New = Number(now-then), short(v)
+			c.Text = fmt.Sprintf("the share of the value %s went from %s to %s", short(v), percent(then), percent(now))
+		}
 	case m.affine >= explained && m.affine-m.shift <= max(spreadLeast, spreadMore*(1-m.affine)):
 		c.Kind, c.By = ShiftChange, Number(m.by)
-		c.Text = fmt.Sprintf("the values moved by %s%s; the median went from %s to %s", signed(m.by), inSD(m.by, sd), short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))
+		c.Text = fmt.Sprintf("the values moved by %s%s%s; the median went from %s to %s", signed(m.by), inSD(m.by, float64(j.column.Std.Then)), apart, q(x, 0.5), q(y, 0.5))
 	case m.affine >= explained:
 		c.Kind, c.By = ScaleChange, Number(m.slope)
 		what := "spread out"
 		if m.slope < 1 {
 			what = "drew together"
 		}
-		c.Text = fmt.Sprintf("the values %s by a factor of %s; the standard deviation went from %s to %s", what, short(m.slope), short(sd), short(float64(j.column.Std.Now)))
+		c.Text = fmt.Sprintf("the values %s by a factor of %s%s; the middle half went from %s … %s to %s … %s", what, short(m.slope), apart, q(x, 0.25), q(x, 0.75), q(y, 0.25), q(y, 0.75))
 	default:
-		c.Kind, c.Text = ShapeChange, j.column.numberReason(j.compared.Strongest().Name)
-		if j.compared.Strongest().Name == "spike" {
-			c.Kind = ShareChange
+		c.Kind, c.Text = ShapeChange, j.column.numberReason(strongest)
+	}
+}
+
+// heavyMoved is the least change of the share of one value that is named.
+const heavyMoved = 0.01
+
+// heaviest is the value of those that many rows of either sample have whose
+// share changed most, with its shares.
+func heaviest(a, b []float64) (value, then, now float64) {
+	const least = 0.02
+	shares := func(v []float64) map[float64]float64 {
+		out := map[float64]float64{}
+		for i := 0; i < len(v); {
+			k := i
+			for k < len(v) && v[k] == v[i] {
+				k++
+			}
+			out[v[i]] = float64(k-i) / float64(len(v))
+			i = k
+		}
+		return out
+	}
+	p, q := shares(a), shares(b)
+	most := -1.0
+	for _, v := range append(slices.Clone(a), b...) {
+		if p[v] < least && q[v] < least {
+			continue
+		}
+		if d := math.Abs(q[v] - p[v]); d > most {
+			value, then, now, most = v, p[v], q[v], d
 		}
 	}
+	return value, then, now
 }
 
 func signed(v float64) string {
@@ -249,26 +290,33 @@ func (j *job) clipped(c *Change, b []float64) bool {
 	return true
 }
 
+// modeOf is the most frequent value of a sorted sample, which is not empty.
+func modeOf(v []float64) float64 {
+	lo, _ := longestRun(v)
+	return v[lo]
+}
+
+func longestRun(v []float64) (lo, hi int) {
+	for i := 0; i < len(v); {
+		k := i
+		for k < len(v) && v[k] == v[i] {
+			k++
+		}
+		if k-i > hi-lo {
+			lo, hi = i, k
+		}
+		i = k
+	}
+	return lo, hi
+}
+
 const modeShare = 0.3 // of one value, which then may not move with the others
 
 // withoutMode leaves a value out that very many rows of both samples have, as
 // zeros where nothing was sold: it stays where it is when the others move.
 func withoutMode(a, b []float64) (x, y []float64) {
-	run := func(v []float64) (lo, hi int) {
-		for i := 0; i < len(v); {
-			k := i
-			for k < len(v) && v[k] == v[i] {
-				k++
-			}
-			if k-i > hi-lo {
-				lo, hi = i, k
-			}
-			i = k
-		}
-		return lo, hi
-	}
-	lo, hi := run(a)
-	from, to := run(b)
+	lo, hi := longestRun(a)
+	from, to := longestRun(b)
 	if hi-lo == len(a) || to-from == len(b) || float64(hi-lo) < modeShare*float64(len(a)) ||
 		float64(to-from) < modeShare*float64(len(b)) || a[lo] != b[from] {
 		return a, b

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -169,26 +170,48 @@ func (x axis) gap() int {
 // start is where the current rows begin.
 func (x axis) start() int { return stepWide*x.then + x.gap() }
 
-// line joins the values of steps, and breaks where there is none.
+// stepLine joins the values of steps, and breaks where there is none: where
+// more steps are without a value than is usual for these rows.
 func stepLine(v []Number, from int, lo, hi float64) string {
 	var b strings.Builder
-	open := false
+	last, usual := -len(v)-1, stride(v)
 	for i, n := range v {
 		y, ok := at(float64(n), lo, hi, high-10)
 		if !ok {
-			open = false
 			continue
 		}
 		x := from + stepWide*i + stepWide/2
 		switch {
-		case open:
+		case i-last <= usual:
 			fmt.Fprintf(&b, "L%d %d", x, high-5-y)
 		default: // the stroke of no length shows a value that stands alone
 			fmt.Fprintf(&b, "M%d %dh0", x, high-5-y)
 		}
-		open = true
+		last = i
 	}
 	return b.String()
+}
+
+// stride is the usual number of steps from one value to the next, at least 1:
+// 7 for what comes once a week and is drawn by day. Of seven gaps at most one
+// is not usual.
+func stride(v []Number) int {
+	var gaps []int
+	last := -1
+	for i, n := range v {
+		if f := float64(n); math.IsNaN(f) || math.IsInf(f, 0) {
+			continue
+		}
+		if last >= 0 {
+			gaps = append(gaps, i-last)
+		}
+		last = i
+	}
+	if len(gaps) == 0 {
+		return 1
+	}
+	slices.Sort(gaps)
+	return gaps[len(gaps)*85/100]
 }
 
 // trendDrawing shows a figure by step, then | now, with the level of then

@@ -195,9 +195,13 @@ func thinned(sorted []float64) []float64 {
 // the median or a higher quantile has really moved by about the factor.
 func plausible(a, b []float64, by float64) bool {
 	box := func(v []float64) float64 { return drift.Quantile(v, 0.75) - drift.Quantile(v, 0.25) }
+	lo, hi := 0.75, 1.33
+	if math.Abs(math.Log(math.Abs(by))) >= math.Log(unitSure) { // nothing else does that
+		lo, hi = 0.5, 2
+	}
 	if x := box(a); x > 0 {
 		r := box(b) / x / math.Abs(by)
-		return r > 0.75 && r < 1.33
+		return r > lo && r < hi
 	}
 	for _, q := range []float64{0.5, 0.75, 0.9, 0.99} {
 		x, y := drift.Quantile(a, q), drift.Quantile(b, q)
@@ -206,7 +210,7 @@ func plausible(a, b []float64, by float64) bool {
 		}
 		if x != 0 {
 			r := y / x / by
-			return r > 0.75 && r < 1.33
+			return r > lo && r < hi
 		}
 	}
 	return false

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	predictionRole = "prediction"
 	metricRole     = "metric"
 	estimateRole   = "estimate"
+	residualRole   = "residual"
+	lineRole       = "calibration"
 	domainRole     = "domain"
 	dependenceRole = "dependence"
 	segmentRole    = "segment"
@@ -32,6 +35,9 @@ func (r *Report) Table() *table.Table {
 	var b rowsBuilder
 	for _, name := range r.Order {
 		b.column(name, inputRole, r.Columns[name])
+		if i := slices.Index(r.Ranked, name); i >= 0 {
+			b.add("rank", Number(i+1))
+		}
 	}
 	for _, name := range r.PredictionOrder {
 		b.column(name, predictionRole, r.Prediction[name])
@@ -181,13 +187,19 @@ func momentOf(s string) (v float64, timed, ok bool) {
 func (b *rowsBuilder) performance(r *Report) {
 	if p := r.Performance; p != nil {
 		b.subject(string(p.Metric), metricRole, "", p.Drift)
-		b.add("now", p.Now)
+		b.tell("now", p.Now, p.Note)
 		b.add("lo", p.Lo)
 		b.add("hi", p.Hi)
 		b.add("then", p.Then)
 		b.add("labelled_rows", Number(p.Labeled))
 		b.add("p_value", p.P)
 		b.add("coverage", p.Coverage)
+		b.add("lag_p95", p.LagP95)
+		b.add("waiting", Number(p.Waiting))
+		if v, _, ok := momentOf(p.MatureUntil); ok {
+			b.tell("mature_until", Number(v), p.MatureUntil)
+		}
+		b.residuals(p)
 	}
 	e := r.Estimate
 	if e == nil {
@@ -203,6 +215,31 @@ func (b *rowsBuilder) performance(r *Report) {
 		b.add("record_checked", Number(c.Checked))
 		b.add("record_covered", Number(c.Covered))
 		b.add("record_error", c.Error)
+	}
+	proven := Number(0)
+	if e.proven() {
+		proven = 1
+	}
+	b.add("proven", proven)
+}
+
+// residuals adds how the model does on parts of the rows, the metric as their
+// kind and the level as detail, and the line from predictions to the truth.
+func (b *rowsBuilder) residuals(p *Performance) {
+	for _, s := range p.Segments {
+		b.subject(s.Column, residualRole, string(p.Metric), s.Drift)
+		b.tell("p_value", s.P, s.Level)
+		b.tell("then", s.Then, s.Level)
+		b.tell("now", s.Now, s.Level)
+		b.tell("bias", s.Bias, s.Level)
+		b.tell("rows", Number(s.Rows), s.Level)
+	}
+	if c := p.Calibration; c != nil {
+		b.subject(string(p.Metric), lineRole, "", c.Drift)
+		b.add("p_value", c.P)
+		b.pair("slope", &c.Slope)
+		b.pair("intercept", &c.Intercept)
+		b.pair("ece", &c.ECE)
 	}
 }
 

@@ -117,12 +117,16 @@ func story() *Report {
 	m := newMaker()
 	r := &Report{
 		Format: Format, ReportID: "r20260302t060000z-5a2e0b17", Created: "2026-03-02T06:00:00Z", ModelVersion: "v0003-1f0c9a2b", Drift: true, EnoughRows: true,
-		Verdict: "Drift: 5 of 12 columns drifted (price, temperature, region, discount and 1 more). A data fault is likely: price: the values look multiplied by 100 (per cent, or cents?): the median was 2.62 and is 236.",
+		Verdict: "Drift: 5 of 12 columns drifted (price, region, temperature, discount and 1 more). A data fault is likely: price: the values look multiplied by 100 (per cent, or cents?): the median was 2.62 and is 236. (3 more)",
+		Ranked:  []string{"price", "region", "temperature", "discount", "channel"},
 		Reasons: []string{"price: the values look multiplied by 100"}, Rows: 70_412, ReferenceRows: 528_113, Window: Window{day(0), day(60)},
 		Columns: map[string]*Column{}, Prediction: map[string]*Column{}, Since: since(31),
 		Settings: Settings{Alpha: 0.01, MinRows: 100, MinEffect: 0.005, Tolerance: 0.05},
-		Faults:   []Fault{{Column: "price", Kind: "unit", Detail: "the values look multiplied by 100 (per cent, or cents?): the median was 2.62 and is 236", Factor: 100}},
-		Skipped:  []Skipped{{"date", "orders the rows"}, {"order_id", "identifiers or free text: 70412 different values in 70412 rows"}},
+		Faults: []Fault{{Column: "price", Kind: "unit", Detail: "the values look multiplied by 100 (per cent, or cents?): the median was 2.62 and is 236", Factor: 100},
+			{Kind: "volume", Detail: "there are more rows than there were: 1,180 in 1d, 640 in the reference", Factor: 1.84},
+			{Kind: "disorder", Detail: "1,204 of 70,412 rows are older than the row before them; the reference is in the order of time"},
+			{Kind: "duplicated", Detail: "5,911 of 70,412 rows repeat another in every column; in the reference 0.2 % do"}},
+		Skipped: []Skipped{{"date", "orders the rows"}, {"order_id", "identifiers or free text: 70412 different values in 70412 rows"}},
 	}
 	r.Timeline = &Timeline{Step: "1d"}
 	for i := range fixtureSteps {
@@ -162,7 +166,18 @@ func story() *Report {
 
 // findings fills what is not a column.
 func (r *Report) findings() {
-	r.Performance = &Performance{Metric: score.MAEMetric, Labeled: 21_004, Then: 4.1, Now: 4.9, Lo: 4.6, Hi: 5.2, Drift: true}
+	r.Performance = &Performance{
+		Metric: score.MAEMetric, Labeled: 21_004, Then: 4.1, Now: 4.9, Lo: 4.6, Hi: 5.2, P: 0.00021, Drift: true,
+		Coverage: 0.982, MatureUntil: day(46), LagP95: 14 * 86400, Waiting: 9812,
+		Note: "the rows whose truth is known have higher predictions than the others (by 0.31 standard deviations), and are weighted to make up for it",
+		Segments: []SegmentError{
+			{Column: "channel", Level: "app", Rows: 640, Then: 4.0, Now: 9.1, Bias: 6.3, P: 1e-7, Drift: true},
+			{Column: "temperature", Level: "19.2 or more", Rows: 7002, Then: 4.4, Now: 5.9, Bias: 1.2, P: 0.0004, Drift: true},
+			{Column: "region", Level: "North", Rows: 5200, Then: 4.2, Now: 4.6, Bias: -0.3, P: 0.21},
+			{Column: "discount", Level: "missing", Rows: 3801, Then: 4.3, Now: 4.4, Bias: 0.1, P: 0.6},
+		},
+		Calibration: &Recalibrated{Slope: Pair{0.99, 0.81}, Intercept: Pair{0.02, 0.9}, ECE: Pair{nan, nan}, P: 0.0003, Drift: true},
+	}
 	r.Estimate = &Estimate{Metric: score.MAEMetric, Method: "error model", Rows: 49_408, Then: 4.1, Now: 5.3, Lo: 4.7, Hi: 5.9, Drift: true, Record: &Record{Checked: 12, Covered: 11, Error: 0.034}}
 	r.Segments = []Segment{
 		{Column: "temperature", Where: []Condition{{"region", "North"}, {"channel", "web"}}, Rows: 18_204, Share: 0.26, Explains: 0.88, Text: `The change sits in 26 % of the rows, where region is "North" and channel is "web": without them 88 % of it is gone.`},
@@ -195,6 +210,7 @@ func calm() *Report {
 		}
 	}
 	r.Order, r.Prediction, r.PredictionOrder, r.Drift, r.Faults, r.Reasons = order, map[string]*Column{}, nil, false, nil, nil
+	r.Ranked = []string{}
 	r.Verdict = "No drift in 7 columns over 70,412 rows."
 	r.Performance, r.Estimate, r.Since, r.Segments, r.Domain, r.Dependence, r.First = nil, nil, nil, nil, nil, nil, nil
 	return r
@@ -250,6 +266,11 @@ func hostileStory() *Report {
 	r.Window, r.Since = Window{next(), next()}, &Since{At: next(), Lo: next(), Hi: next()}
 	r.Calibration.Seasons = []string{next(), next()}
 	r.Performance.Metric, r.Estimate.Metric, r.Estimate.Method = score.Metric(next()), score.Metric(next()), next()
+	r.Performance.Note, r.Performance.MatureUntil = next(), next()
+	for i := range r.Performance.Segments {
+		r.Performance.Segments[i].Column, r.Performance.Segments[i].Level = next(), next()
+	}
+	r.Ranked = []string{next(), r.Order[0], next()}
 	r.First = &Baseline{Version: next(), Drift: true, Columns: []string{next(), next()}, Verdict: next()}
 	return r
 }
@@ -291,6 +312,11 @@ func unknown() *Report {
 	r.Domain = &Domain{AUC: nan, Lo: nan, Hi: nan, Null: nan, P: nan, By: []Weight{{"price", nan}}}
 	r.Dependence = []Dependence{{A: "price", B: "region", Measure: "correlation_ratio", Then: nan, Now: nan, P: nan}}
 	r.Performance.Then, r.Performance.Now, r.Performance.Lo, r.Performance.Hi = nan, nan, nan, nan
+	p := r.Performance
+	p.P, p.Coverage, p.LagP95, p.MatureUntil, p.Calibration = nan, nan, nan, "", &Recalibrated{Slope: Pair{nan, nan}, Intercept: Pair{nan, nan}, ECE: Pair{nan, nan}, P: nan}
+	for i := range p.Segments {
+		p.Segments[i].Then, p.Segments[i].Now, p.Segments[i].Bias, p.Segments[i].P = nan, nan, nan, nan
+	}
 	e := r.Estimate
 	e.Then, e.Now, e.Lo, e.Hi, e.Record.Error = nan, nan, nan, nan, nan
 	r.Calibration = &Calibration{PerYear: nan, Checks: nan, Level: nan}
@@ -301,7 +327,7 @@ func unknown() *Report {
 func wide(n, drifted int) *Report {
 	m := newMaker()
 	r := story()
-	r.Order, r.Columns, r.Segments, r.Faults = nil, map[string]*Column{}, nil, nil
+	r.Order, r.Columns, r.Segments, r.Faults, r.Ranked = nil, map[string]*Column{}, nil, nil, nil
 	r.Verdict = fmt.Sprintf("Drift: %d of %d columns drifted.", drifted, n)
 	for i := range n {
 		name, by := fmt.Sprintf("column number %d", i), 0.0
@@ -318,6 +344,9 @@ func wide(n, drifted int) *Report {
 		}
 		r.Order = append(r.Order, name)
 		r.Columns[name] = c
+		if c.Drift {
+			r.Ranked = append(r.Ranked, name)
+		}
 	}
 	return r
 }

@@ -101,6 +101,7 @@ type view struct {
 // card is a drifted column with all that is known of it.
 type card struct {
 	ID, Name, Kind, Told, Since string
+	Word, Cure                  string // of the kind of change, of a fault
 	Fault                       bool
 	Plot                        *plot
 	Levels                      []levelView
@@ -148,8 +149,9 @@ type segmentView struct {
 
 // row is a column in a table.
 type row struct {
-	Name, Kind, What, Told, Since string
-	Spark                         template.HTML
+	Name, Kind, What, Word, Told, Since string
+
+	Spark template.HTML
 	*Column
 }
 
@@ -163,7 +165,7 @@ func (r *Report) view() *view {
 		sparks++
 		return r.row(name, c, sparks <= mostSparks)
 	}
-	for _, name := range r.mostChanged(r.Drifted(), r.Columns) {
+	for _, name := range r.ranked() {
 		c := r.Columns[name]
 		if len(v.Cards) < mostCards {
 			v.Cards = append(v.Cards, r.card(fmt.Sprintf("c%d", len(v.Cards)), name, c, v.Numbers))
@@ -192,8 +194,19 @@ func (r *Report) view() *view {
 // Tolerated is how much worse a metric may be.
 func (v *view) Tolerated() Number { return Number(v.Settings.Tolerance) }
 
-// MoreFaults says that there are more than the advice names.
-func (v *view) MoreFaults() bool { return len(v.Faults) > mostAdvice }
+// defect is a fault in a list.
+type defect struct{ Column, Word, Detail, Cure string }
+
+// Defects are the faults when there are more than the advice names.
+func (v *view) Defects() (out []defect) {
+	if len(v.Faults) <= mostAdvice {
+		return nil
+	}
+	for _, f := range v.Faults {
+		out = append(out, defect{f.Column, cut(changeWord(f.Kind), longLevel), sentence(cut(printable(f.Detail), longText)), cure(f.Kind)})
+	}
+	return out
+}
 
 // LeastEffect is the least change that counts.
 func (v *view) LeastEffect() Number { return Number(v.Settings.MinEffect) }
@@ -209,20 +222,30 @@ func (r row) Lost() string {
 	return ""
 }
 
-// mostChanged puts columns with a fault first, then those that changed most.
-func (r *Report) mostChanged(names []string, columns map[string]*Column) []string {
+// ranked are the drifted input columns, the most certain first. Format 1 did not
+// rank them: there faults come first, then what changed most.
+func (r *Report) ranked() []string {
+	all := r.Drifted()
+	names := make([]string, 0, len(all))
+	for _, name := range r.Ranked {
+		if c := r.Columns[name]; c != nil && c.Drift && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == len(all) {
+		return names
+	}
 	faulty := map[string]bool{}
 	for _, f := range r.Faults {
 		faulty[f.Column] = true
 	}
 	effect := func(name string) float64 {
-		if e := float64(columns[name].Effect); !math.IsNaN(e) {
+		if e := float64(r.Columns[name].Effect); !math.IsNaN(e) {
 			return e
 		}
 		return 1 // a column that is gone has no measure
 	}
-	names = slices.Clone(names)
-	slices.SortStableFunc(names, func(a, b string) int {
+	slices.SortStableFunc(all, func(a, b string) int {
 		if faulty[a] != faulty[b] {
 			if faulty[a] {
 				return -1
@@ -231,13 +254,21 @@ func (r *Report) mostChanged(names []string, columns map[string]*Column) []strin
 		}
 		return cmp.Compare(effect(b), effect(a))
 	})
-	return names
+	return all
 }
 
 func (r *Report) card(id, name string, c *Column, numbers []statistic) card {
 	v := card{
 		ID: id, Name: shown(name), Kind: string(c.Kind), Told: c.told(), Since: sinceWords(c.since()), Fault: r.faulty(name),
 		Quantiles: c.Quantiles, Tests: c.Tests, Threshold: c.Threshold, Plot: c.plot(), Trend: r.trendView(c), column: c,
+	}
+	if c.Change != nil {
+		v.Word = cut(changeWord(c.Change.Kind), longLevel)
+	}
+	for i, f := range r.Faults {
+		if f.Column == name && v.Cure == "" {
+			v.Cure = cure(r.Faults[i].Kind)
+		}
 	}
 	v.Levels, v.MoreLevels = c.levelViews()
 	keys := map[string]bool{"p": true, "bound": true, "effect": true, "psi": true, "ks": true, "missing": true, "unseen": true, "mean": true}
@@ -339,6 +370,9 @@ func (r *Report) row(name string, c *Column, spark bool) row {
 	v := row{Name: name, Kind: string(c.Kind), Column: c}
 	if c.Drift {
 		v.Told, v.Since = c.told(), sinceWords(c.since())
+		if c.Change != nil {
+			v.Word = cut(changeWord(c.Change.Kind), longLevel)
+		}
 	}
 	switch {
 	case c.Mean != nil && !math.IsNaN(float64(c.Mean.Then+c.Mean.Now)):

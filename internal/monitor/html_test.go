@@ -235,9 +235,10 @@ func textOf(source string) string {
 func TestPageTellsAll(t *testing.T) {
 	text := textOf(pageOf(t, story()))
 	for _, want := range []string{
-		"Drift: 5 of 12 columns", "What to do next", "Mend the feed of price", "healml drift", "healml retrain --dry-run", "v0003-1f0c9a2b", "70,412", "528,113", "at most 1 false alarm a year",
-		"Rows by step of 1d", "Drifted columns", "The values look multiplied by 100", "Since 2026-02-08 (between 2026-02-06 and 2026-02-09)", "mean by step",
-		"The change sits in 26 % of the rows", "Since the window began, or before.", "Predictions", "The values rose by 4.0", "Performance", "Of 12 earlier estimates 11 held the truth", "21,004", "35 % of what was lost",
+		"Drift: 5 of 12 columns", "What to do next", "Mend the feed of price", "Look at the feed as a whole: there are more rows", "Look for an outage", "Send rows in the order of time", "Look for a retry", "healml drift", "healml retrain --dry-run", "v0003-1f0c9a2b", "70,412", "528,113", "at most 1 false alarm a year",
+		"Rows by step of 1d", "Drifted columns", "data fault: other unit", "The values look multiplied by 100", "Since 2026-02-08 (between 2026-02-06 and 2026-02-09)", "Usual cure: Convert the values", "mean by step",
+		"region categorical ≠ other shares", "temperature numeric ≠ moved", "The change sits in 26 % of the rows", "discount numeric ≠ missing values", "channel categorical ≠ new level", "Since the window began, or before.", "Predictions", "The values rose by 4.0", "Performance", "worse than tolerated, and by more than it varies by itself", "98.2 % have their truth", "up to 2026-02-16", "after 14 days", "9,812 newer rows wait", "have higher predictions", "Of 12 earlier estimates 11 held the truth", "0.0002", "21,004",
+		"In 2 parts of the rows errors changed", "channel: app ≠", "+6.3", "19.2 or more", "missing", "too extreme", "slope", "0.81", "intercept", "35 % of what was lost",
 		"AUC of 0.83", "61.0 %", "rank correlation", "correlation ratio", "Against the first reference", "v0001-0badcafe", "Columns that hold", "humidity", "Left out", "orders the rows", "400 resamples", "weekday", "Glossary",
 	} {
 		_, after, ok := strings.Cut(text, want)
@@ -247,8 +248,26 @@ func TestPageTellsAll(t *testing.T) {
 		}
 		text = after
 	}
-	if calm := textOf(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those of the reference") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Earliest change") {
+	if calm := textOf(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those of the reference") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Change began") {
 		t.Error("a calm page gives work")
+	}
+}
+
+// TestManyFaults: faults that the advice has no room for are listed, each with
+// its cure.
+func TestManyFaults(t *testing.T) {
+	r := story()
+	if strings.Contains(textOf(pageOf(t, r)), "Faults of the data feed") {
+		t.Error("few faults are told twice")
+	}
+	r.Faults = append(r.Faults, Fault{Column: "stock", Kind: "frozen", Detail: "every value is 0; the reference runs from 1 to 70"})
+	page := pageOf(t, r)
+	checkPage(t, page)
+	text := textOf(page)
+	for _, want := range []string{"Mend 1 more fault of the feed", "Faults of the data feed", "price ! other unit", "The whole table ! number of rows", "! repeated rows", "stock ! stuck", "Look at the sensor"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
 	}
 }
 

@@ -154,8 +154,16 @@ func (j *job) blank(steps *drift.Steps) {
 	}
 }
 
-// trendLevel is the code of the level that changed most, 0 without levels.
+// trendLevel is the code of the level that the change is about, or that changed
+// most; 0 without levels.
 func (j *job) trendLevel() int {
+	if c := j.column.Change; c != nil {
+		for _, name := range []string{c.New, c.Old} {
+			if k, ok := j.dict.index[name]; ok && name != "" {
+				return int(k)
+			}
+		}
+	}
 	if len(j.column.Levels) == 0 {
 		return 0
 	}

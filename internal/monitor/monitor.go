@@ -44,6 +44,9 @@ type Input struct {
 	Predictions []string
 	// Truth, if not nil, compares predictions with what came to pass.
 	Truth *Truth
+	// Partial says that the reference is only a part of the rows that it stands
+	// for, so that their number says nothing.
+	Partial bool
 	// ModelVersion is the version whose reference this is; may be empty.
 	ModelVersion string
 	// From and To bound the current window, half-open; zero: taken from the
@@ -52,9 +55,6 @@ type Input struct {
 	// First, if not nil, is what the same rows showed against the first version's
 	// reference; the report tells it and draws no verdict from it.
 	First *Baseline
-	// Thinned says that the reference is a part of the rows of its time, so that
-	// their number tells nothing.
-	Thinned bool
 	// Now dates the report.
 	Now     time.Time
 	Options Options

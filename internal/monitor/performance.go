@@ -223,6 +223,9 @@ func (p *Performance) compare(c *compared, e *estimate.Estimator, o Options, sta
 		p.say(fmt.Sprintf("the %s is not defined on these rows", p.Metric))
 		return
 	}
+	if t := estimate.TrendFree(c.loss, c.step); t.Variance < now.Variance {
+		now = t // a loss that grows must not hide in its own growth
+	}
 	free := float64(now.Steps - 1)
 	reach := estimate.Reach(o.Confidence, now.Variance, free, 0, 1)
 	if sp, before, ok := expectedSpread(e, c); ok {

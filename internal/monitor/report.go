@@ -66,7 +66,7 @@ type Report struct {
 	PredictionOrder []string     `json:"prediction_order,omitempty"`
 	Performance     *Performance `json:"performance,omitempty"`
 	Estimate        *Estimate    `json:"estimate,omitempty"`
-	// Since is when the earliest change began; absent without drift.
+	// Since is when the most certain change began; absent without drift.
 	Since       *Since       `json:"since,omitempty"`
 	Timeline    *Timeline    `json:"timeline,omitempty"`
 	Segments    []Segment    `json:"segments"`

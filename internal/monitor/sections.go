@@ -35,7 +35,7 @@ func (r *Report) timeline(v *view) *timelineView {
 		return nil
 	}
 	x := axis{len(l.Then), len(l.Now)}
-	t := &timelineView{Step: cut(printable(l.Step), longLevel), ThenGrow: x.then, NowGrow: x.now, ThenFrom: firstOf(l.Then), NowFrom: firstOf(l.Now)}
+	t := &timelineView{Step: stepWords(l.Step), ThenGrow: x.then, NowGrow: x.now, ThenFrom: firstOf(l.Then), NowFrom: firstOf(l.Now)}
 	t.TopThen, t.EmptyThen = most(l.Then)
 	t.TopNow, t.EmptyNo = most(l.Now)
 	if x.then > 0 {
@@ -67,97 +67,6 @@ func most(s []Step) (top, empty int) {
 		}
 	}
 	return top, empty
-}
-
-// stands is how the metric stands: on the holdout, on labelled rows, estimated.
-type stands struct {
-	Rows       []standRow
-	Lo, Hi     string // the ends of the drawings
-	Told       []string
-	Segments   []segmentView
-	Tolerance  float64
-	HasHoldout bool
-}
-
-type standRow struct {
-	What, Metric string
-	Drift        bool
-	Then         Number
-	interval
-	N       int
-	Drawing template.HTML
-}
-
-// Now, Lo and Hi are the value and its bounds.
-func (s standRow) Now() Number { return s.now }
-
-// Lo is the lower bound.
-func (s standRow) Lo() Number { return s.lo }
-
-// Hi is the upper bound.
-func (s standRow) Hi() Number { return s.hi }
-
-func (r *Report) stands() *stands {
-	s := &stands{Tolerance: r.Settings.Tolerance}
-	if p := r.Performance; p != nil {
-		s.Rows = append(s.Rows, standRow{"labelled rows", printable(string(p.Metric)), p.Drift, p.Then, interval{p.Now, p.Lo, p.Hi, p.Then, r.tolerated(p.Metric.HigherIsBetter(), p.Then)}, p.Labeled, ""})
-		verb := "is within what is tolerated"
-		if p.Drift {
-			verb = "is worse than tolerated, with its whole interval"
-		}
-		s.Told = append(s.Told, fmt.Sprintf("Where the truth is known, the metric %s.", verb))
-	}
-	if e := r.Estimate; e != nil {
-		s.Rows = append(s.Rows, standRow{"estimate, no truth yet", printable(string(e.Metric)), e.Drift, e.Then, interval{e.Now, e.Lo, e.Hi, e.Then, r.tolerated(e.Metric.HigherIsBetter(), e.Then)}, e.Rows, ""})
-		s.Told = append(s.Told, e.told())
-	}
-	var all []Number
-	for _, row := range s.Rows {
-		all = append(all, row.now, row.lo, row.hi, row.then, row.limit)
-		s.HasHoldout = s.HasHoldout || !math.IsNaN(float64(row.then))
-	}
-	if lo, hi, ok := span(all); ok {
-		pad := max((hi-lo)*0.08, math.Abs(hi)*1e-6, 1e-9)
-		for i := range s.Rows {
-			s.Rows[i].Drawing = intervalDrawing(s.Rows[i].interval, lo-pad, hi+pad)
-		}
-	}
-	for i := range r.Segments { // those of the metric, not of a column that is shown
-		if name := r.Segments[i].Column; r.Columns[name] == nil && r.Prediction[name] == nil && !slices.ContainsFunc(r.Segments[:i], func(b Segment) bool { return b.Column == name }) {
-			s.Segments = append(s.Segments, r.segmentsOf(name)...)
-		}
-	}
-	if len(s.Rows)+len(s.Segments) == 0 {
-		return nil
-	}
-	return s
-}
-
-// tolerated is the value beyond which the metric drifts.
-func (r *Report) tolerated(higher bool, then Number) Number {
-	t := Number(r.Settings.Tolerance)
-	if higher {
-		return then - t*(1-then)
-	}
-	return then + t*Number(math.Abs(float64(then)))
-}
-
-// told says how the estimate was made and how far earlier ones could be trusted.
-func (e *Estimate) told() string {
-	s := fmt.Sprintf("On %s rows without truth the metric is estimated (%s).", thousands(e.Rows), printable(e.Method))
-	if e.Drift {
-		s = fmt.Sprintf("On %s rows without truth the metric is estimated (%s) to be worse than tolerated.", thousands(e.Rows), printable(e.Method))
-	}
-	if c := e.Record; c != nil && c.Checked > 0 {
-		s += fmt.Sprintf(" Of %d earlier estimates %d held the truth that came in", c.Checked, c.Covered)
-		if !math.IsNaN(float64(c.Error)) {
-			s += fmt.Sprintf("; they were %s off on average", percent(float64(c.Error)))
-		}
-		s += "."
-	} else {
-		s += " No earlier estimate could be checked yet."
-	}
-	return s
 }
 
 // apart is what the domain classifier found.

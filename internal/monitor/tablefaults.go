@@ -20,11 +20,11 @@ const (
 // tableFaults are the defects of the feed as a whole. They say nothing of the
 // distribution of any column and so are no drift by themselves.
 func (w *watch) tableFaults(in Input) (faults []Fault) {
-	if f, ok := w.volume(); ok && !in.Thinned {
+	if f, ok := w.volume(); ok && !in.Partial {
 		faults = append(faults, f)
 	}
-	if late := w.span.Late; w.ordered && float64(late) > lateShare*float64(w.span.Rows) {
-		faults = append(faults, Fault{Kind: "disorder", Detail: fmt.Sprintf("%s of %s rows are older than the row before them; the reference is in the order of time", thousands(late), thousands(w.span.Rows))})
+	if late := min(w.span.Late, w.span.Early); w.ordered && float64(late) > lateShare*float64(w.span.Rows) {
+		faults = append(faults, Fault{Kind: "disorder", Detail: fmt.Sprintf("%s of %s rows are older than the row before them; the reference is in the order of time", thousands(w.span.Late), thousands(w.span.Rows))})
 	}
 	if f, ok := w.twins(in); ok {
 		faults = append(faults, f)
@@ -76,8 +76,8 @@ func perCell(s *drift.Steps) []float64 {
 	return out
 }
 
-// twins notices rows that repeat another in every column that has no fault of
-// its own, more than in the reference. It takes samples that hold all rows: one
+// twins notices rows that repeat another in their time and in every column that
+// has no fault of its own, more than in the reference. It takes samples that hold all rows: one
 // of few in many would not show them.
 func (w *watch) twins(in Input) (Fault, bool) {
 	var jobs []*job
@@ -89,8 +89,11 @@ func (w *watch) twins(in Input) (Fault, bool) {
 	if w.sample.NumRows() < in.Reference.NumRows() || len(w.curStep) < in.Current.NumRows() || len(jobs) < 2 {
 		return Fault{}, false
 	}
-	share := func(side func(*job) []uint64) (float64, float64) {
+	share := func(times []int64, side func(*job) []uint64) (float64, float64) {
 		var h []uint64
+		for _, us := range times {
+			h = append(h, mix(uint64(us)))
+		}
 		for _, j := range jobs {
 			for i, x := range side(j) {
 				if i >= len(h) {
@@ -103,8 +106,8 @@ func (w *watch) twins(in Input) (Fault, bool) {
 		slices.Sort(h)
 		return float64(n - len(slices.Compact(h))), float64(n)
 	}
-	then, n := share(func(j *job) []uint64 { return w.hashes(j, true) })
-	now, m := share(func(j *job) []uint64 { return w.hashes(j, false) })
+	then, n := share(timesOf(w.sample, in.ReferenceTime), func(j *job) []uint64 { return w.hashes(j, true) })
+	now, m := share(w.curTimes, func(j *job) []uint64 { return w.hashes(j, false) })
 	if m == 0 || n == 0 || now < twinRows || now/m-then/n < twinShare {
 		return Fault{}, false
 	}

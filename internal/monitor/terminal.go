@@ -38,6 +38,7 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 		}
 	}
 	o.drifted(r)
+	o.performance(r)
 	o.together(r)
 	o.holding(r)
 	if len(r.Skipped) > 0 {
@@ -91,7 +92,7 @@ func (o *screen) head(s string) {
 
 // drifted shows the drifted columns and predictions.
 func (o *screen) drifted(r *Report) {
-	names := r.mostChanged(r.Drifted(), r.Columns)
+	names := r.ranked()
 	outputs := drifted(r.PredictionOrder, r.Prediction)
 	if len(names)+len(outputs) == 0 {
 		return
@@ -116,12 +117,21 @@ func (o *screen) column(r *Report, name string, c *Column, role string) {
 	if r.faulty(name) && role == "" {
 		kind += ", data fault"
 	}
+	if c.Change != nil {
+		kind += ": " + changeWord(c.Change.Kind)
+	}
 	kind = strings.TrimRight(fit(" "+kind, o.width/2), " ")
 	fmt.Fprintf(&o.b, "%s %s%s\n", o.paint("●", text.FgRed), o.paint(fit(shown(name), o.width-2-cells(kind)), text.Bold), kind)
 	const indent = "    "
 	o.say(indent, c.told())
 	if s := sinceWords(c.since()); s != "" {
 		o.say(indent, "S"+s[1:]+".")
+	}
+	for i, f := range r.Faults {
+		if s := cure(f.Kind); s != "" && f.Column == name && role == "" {
+			o.say(indent, "Usual cure: "+cure(r.Faults[i].Kind))
+			break
+		}
 	}
 	if then, now := c.bars(); len(then) > 0 {
 		scale := slices.Max(append(append([]float64{1e-300}, then...), now...))
@@ -157,10 +167,10 @@ func (o *screen) trend(indent string, r *Report, c *Column) {
 	label := fit(printable(t.Of), o.width/3) + " "
 	room := o.width - len(indent) - cells(label) - 1
 	per := (len(t.Then)+len(t.Now))/room + 1
-	o.b.WriteString(indent + label + curve(t.Then, per, lo, hi) + "│" + curve(t.Now, per, lo, hi) + "\n")
+	o.b.WriteString(indent + label + curve(t.Then, max(per, stride(t.Then)), lo, hi) + "│" + curve(t.Now, max(per, stride(t.Now)), lo, hi) + "\n")
 	by := ""
 	if r.Timeline != nil {
-		by = ", by " + cut(printable(r.Timeline.Step), longLevel)
+		by = ", by " + stepWords(r.Timeline.Step)
 	}
 	o.say(indent, fmt.Sprintf("%s%s to %s%s", strings.Repeat(" ", cells(label)), format(lo), format(hi), by))
 }
@@ -193,24 +203,70 @@ func curve(v []Number, per int, lo, hi float64) string {
 	return b.String()
 }
 
-// together shows the metric and what was found of all columns together.
+// performance shows the metric, where errors changed and what is expected.
+func (o *screen) performance(r *Report) {
+	s := r.stands()
+	if s == nil {
+		return
+	}
+	o.head("Performance")
+	for _, row := range s.Rows {
+		line := fmt.Sprintf("%s %s (%s to %s) on %s %s, was %s on the holdout", row.Metric, short(float64(row.now)), short(float64(row.lo)), short(float64(row.hi)), thousands(row.N), row.What, short(float64(row.Then)))
+		if !math.IsNaN(float64(row.P)) {
+			line += " (p " + probability(float64(row.P)) + ")"
+		}
+		if row.Mark != "" {
+			line += ": " + strings.TrimPrefix(row.Mark, "≠ ")
+		}
+		o.say("  ", line+".", o.alarm(strings.HasPrefix(row.Mark, "≠"))...)
+	}
+	for _, told := range s.Told {
+		o.say("  ", told)
+	}
+	if e := s.Errors; e != nil {
+		o.errors(e)
+	}
+	if m := s.Meaning; m != nil {
+		var numbers []string
+		for _, n := range m.Rows {
+			numbers = append(numbers, fmt.Sprintf("%s %s → %s", n.Name, short(float64(n.Then)), short(float64(n.Now))))
+		}
+		o.say("  ", strings.TrimSuffix(m.Told, ".")+" ("+strings.Join(numbers, ", ")+", p "+chance(m.P)+").", o.alarm(m.Drift)...)
+	}
+	for _, v := range s.Segments {
+		o.say("  ", v.Told)
+	}
+}
+
+// alarm is the colour of what is wrong.
+func (o *screen) alarm(wrong bool) []text.Color {
+	if wrong {
+		return []text.Color{text.FgRed}
+	}
+	return nil
+}
+
+// errors lists the parts of the rows whose errors changed beyond chance.
+func (o *screen) errors(e *errorsView) {
+	var found []errorRow
+	for _, row := range e.Rows {
+		if row.Drift {
+			found = append(found, row)
+		}
+	}
+	if len(found) == 0 {
+		o.say("  ", "In no part of the rows did errors change beyond chance.")
+		return
+	}
+	o.say("  ", strings.TrimSuffix(e.Told, ".")+":")
+	for _, row := range found {
+		o.say("    ", fmt.Sprintf("%s: %s: %s %s → %s, bias %s, p %s, %s rows", row.Column, row.Level, e.Metric, short(float64(row.Then)), short(float64(row.Now)), row.Bias, chance(row.P), thousands(row.N)))
+	}
+}
+
+// together shows what was found of all columns together.
 func (o *screen) together(r *Report) {
 	var lines []string
-	if p := r.Performance; p != nil {
-		s := "within what is tolerated"
-		if p.Drift {
-			s = "worse than tolerated"
-		}
-		lines = append(lines, p.String()+": "+s+".")
-	}
-	if e := r.Estimate; e != nil {
-		lines = append(lines, fmt.Sprintf("%s expected: %s (%s to %s), was %s on the holdout. ", e.Metric, short(float64(e.Now)), short(float64(e.Lo)), short(float64(e.Hi)), short(float64(e.Then)))+e.told())
-	}
-	if s := r.stands(); s != nil {
-		for _, v := range s.Segments {
-			lines = append(lines, v.Told)
-		}
-	}
 	if a := r.apart(); a != nil {
 		lines = append(lines, a.Told)
 	}
@@ -225,7 +281,7 @@ func (o *screen) together(r *Report) {
 	if len(lines) == 0 {
 		return
 	}
-	o.head("Together")
+	o.head("All columns together")
 	for _, s := range lines {
 		o.say("  ", s)
 	}

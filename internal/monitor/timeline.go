@@ -55,7 +55,6 @@ func timeline(s *drift.Steps) (place []int, steps []Step, each int) {
 	if n == 0 {
 		return nil, []Step{}, 1
 	}
-	each = 1
 	place = make([]int, n)
 	if s.Width == 0 {
 		each = (n + mostSteps - 1) / mostSteps
@@ -63,7 +62,8 @@ func timeline(s *drift.Steps) (place []int, steps []Step, each int) {
 			place[i] = i / each
 		}
 	} else {
-		each = int((s.Span() + mostSteps - 1) / mostSteps)
+		gap := spacing(s)
+		each = int((s.Span()/gap+mostSteps)/mostSteps) * int(gap)
 		for i := range place {
 			place[i] = int(s.Cell(i)-s.Cell(0)) / each
 		}
@@ -81,6 +81,18 @@ func timeline(s *drift.Steps) (place []int, steps []Step, each int) {
 		}
 	}
 	return place, steps, each
+}
+
+// spacing is the least distance of stretches of time with rows: days, of rows
+// that are dated by the day.
+func spacing(s *drift.Steps) int64 {
+	least := s.Span()
+	for i := 1; i < s.Len(); i++ {
+		if d := s.Cell(i) - s.Cell(i-1); d > 0 {
+			least = min(least, d)
+		}
+	}
+	return max(least, 1)
 }
 
 // timeline draws both sides.

@@ -18,6 +18,7 @@ type watch struct {
 	ordered  bool         // the reference is in the order of time
 	sample   *table.Table // of the reference
 	curStep  []int32      // of the rows in the current sample
+	curTimes []int64      // of the rows in the current sample; nil without
 
 	// The timeline: its steps, and which of them each of ref and cur is in.
 	then, now          []Step
@@ -173,12 +174,18 @@ func (w *watch) count(ctx context.Context, in Input) error {
 			j.begin(&j.now, w.cur)
 		}
 	}, func(p table.Part) error {
-		if j := jobs[p.Index]; j != nil {
+		j := jobs[p.Index]
+		if j != nil {
 			j.add(&j.now, p.Row, p.Column)
+		}
+		if j != nil || p.Name == in.Time && p.Type == table.Time {
 			s.add(p)
 		}
 		return ctx.Err()
 	})
+	if i := slices.Index(in.Current.Names(), in.Time); i >= 0 && s.cols[i] != nil {
+		w.curTimes = s.cols[i].Times
+	}
 	w.curStep = s.steps(w.cur, in.Current.NumRows())
 	for _, j := range w.jobs {
 		if j.curIndex < 0 {
