@@ -318,7 +318,8 @@ func (d *demo) post(ctx context.Context, route string, body, answer any) error {
 // over what was promoted.
 func (d *demo) jobs(ctx context.Context) error {
 	sub := d.silent()
-	if err := sub.job("drift", func() error { return runDrift(ctx, sub) }); err != nil && !isSilent(err) {
+	w := liveWindow{from: d.time().Add(-demoStep), to: d.time()}
+	if err := sub.job("drift", func() error { return runDrift(ctx, sub, w) }); err != nil && !isSilent(err) {
 		return err
 	}
 	r, err := d.lastReport()

@@ -9,11 +9,9 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/healml/healml/internal/config"
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/predlog"
@@ -25,8 +23,8 @@ import (
 
 type driftOptions struct {
 	reference, current, time string
-	window                   string
 	together                 bool
+	live                     windowOptions
 }
 
 func newDriftCommand(a *app) *cobra.Command {
@@ -38,31 +36,41 @@ func newDriftCommand(a *app) *cobra.Command {
 input column, the predictions, and, where actuals came in, the error. Writes a
 report to data/reports/ and exits with 10 when drift is found.
 
+The live window is what the version served within drift.window. --window says
+how far back it reaches instead, --rows how many of the newest rows it has, and
+--since when it begins: at a time, or with the last promotion. --until ends it
+in the past.
+
 With --reference and --current it compares two files and needs no model.`,
-		Example: "  healml drift\n  healml drift --reference january.csv --current june.csv --time date",
-		Args:    noArgs,
+		Example: `  healml drift
+  healml drift --window 30d
+  healml drift --rows 5000
+  healml drift --since promotion
+  healml drift --since 2026-03-01 --until 2026-03-08T06:00:00Z
+  healml drift --reference january.csv --current june.csv --time date`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.window != "" {
-				d, err := config.ParseDuration(o.window)
-				if err != nil || d <= 0 {
-					return usageError{fmt.Errorf("--window is %q, expected such as 12h or 7d", o.window)}
-				}
-				a.conf.Drift.Window = d
-			}
 			if (o.reference == "") != (o.current == "") {
 				return usageError{fmt.Errorf("--reference and --current go together")}
 			}
 			if o.reference != "" {
+				if err := o.live.refuse(); err != nil {
+					return err
+				}
 				return runDriftFiles(cmd.Context(), a, o)
 			}
-			return a.job("drift", func() error { return runDrift(cmd.Context(), a) })
+			w, err := o.live.parse(a.now(), a.conf.Drift)
+			if err != nil {
+				return err
+			}
+			return a.job("drift", func() error { return runDrift(cmd.Context(), a, w) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.reference, "reference", "", "compare with this file instead of a version's reference")
 	f.StringVar(&o.current, "current", "", "compare this file instead of the live window")
 	f.StringVar(&o.time, "time", "", "column that orders the rows of the two files in time")
-	f.StringVar(&o.window, "window", "", "how far back the live window reaches, such as 7d (default: drift.window)")
+	o.live.addFlags(f)
 	f.BoolVar(&o.together, "together", false, "look at all columns of the two files at once, too (live: drift.together)")
 	return cmd
 }
@@ -73,10 +81,10 @@ func (a *app) monitorOptions() monitor.Options {
 	return monitor.Options{Alpha: a.conf.Drift.Alpha, MinRows: a.conf.Drift.MinRows, Threads: a.conf.Train.Threads, Seed: a.conf.Seed}
 }
 
-func (a *app) liveOptions() monitor.Options {
+func (a *app) liveOptions(w liveWindow) monitor.Options {
 	o, c := a.monitorOptions(), a.conf.Drift
 	if c.Alpha == 0 {
-		o.Budget = &drift.Budget{PerYear: c.PerYear, Window: c.Window, Every: c.Every}
+		o.Budget = &drift.Budget{PerYear: c.PerYear, Window: w.length(), Every: c.Every}
 	}
 	o.Together = c.Together
 	return o
@@ -143,12 +151,15 @@ func (f *rowsFile) close() {
 	}
 }
 
-func runDrift(ctx context.Context, a *app) error {
+func runDrift(ctx context.Context, a *app, w liveWindow) error {
 	loaded, err := a.load("")
 	if err != nil {
 		return err
 	}
-	r, err := a.compareLive(ctx, loaded)
+	if err := w.settle(a.registry(), loaded); err != nil {
+		return err
+	}
+	r, err := a.compareLive(ctx, loaded, w)
 	if err != nil {
 		return err
 	}
@@ -158,52 +169,64 @@ func runDrift(ctx context.Context, a *app) error {
 }
 
 // compareLive compares what the version served within the window with its
-// reference, and its error on what came true within the window with that of
-// its holdout.
-func (a *app) compareLive(ctx context.Context, l *registry.Loaded) (*monitor.Report, error) {
+// reference and with that of the first version, and its error on what came true
+// within the window with that of its holdout.
+func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow) (*monitor.Report, error) {
 	tmpl := l.Model.Template
 	ref, err := l.Reference()
 	if err != nil {
 		return nil, err
 	}
-	now := a.now()
-	from := now.Add(-a.conf.Drift.Window)
-	all, _, err := a.joined(tmpl.Task, 0, now.UnixMicro()+1)
+	served, _, err := a.joined(tmpl.Task, 0, w.to.UnixMicro()+1)
 	if err != nil {
 		return nil, err
 	}
-	all = servedBy(all, l.Manifest.Version)
-	live := since(all, predlog.ColumnTime, from)
-	if n := live.NumRows(); n > a.conf.Drift.MaxRows {
-		live = live.Slice(n-a.conf.Drift.MaxRows, n)
-	}
+	served = servedBy(served, l.Manifest.Version)
+	live := w.cut(served, a.conf.Drift.MaxRows)
 	order := tmpl.Time
 	if live.Column(order) == nil {
 		order = predlog.ColumnTime
 	}
-	metric := score.Metric(l.Metrics.Metric)
-	holdout, ok := l.Metrics.Holdout[l.Metrics.Metric]
-	if !ok {
-		holdout = math.NaN()
-	}
 	in := monitor.Input{
 		Reference: monitor.Of(ref), Current: monitor.Of(live), Columns: tmpl.Columns, Time: order, ReferenceTime: tmpl.Time, ModelVersion: l.Manifest.Version,
-		From: from, To: now, Now: now, Options: a.liveOptions(),
+		From: w.from, To: w.to, Now: a.now(), Options: a.liveOptions(w), Partial: partial(l, ref),
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}
-	if all.NumRows() > 0 {
-		in.Truth = &monitor.Truth{
-			Rows: all, Task: tmpl.Task, Classes: tmpl.Classes, Actual: predlog.ColumnActual, Outputs: outputsOf(tmpl), Metric: metric, Holdout: holdout,
-			Predicted: predlog.ColumnTime, Arrived: predlog.ColumnActualTime, Order: order, Window: a.conf.Drift.Window, Now: now, Template: tmpl,
-		}
-		if in.Truth.Estimator, err = l.Estimator(); err != nil {
-			a.warn("nothing is expected of rows without truth: %v", err)
-		}
-		if in.Truth.Past, err = monitor.PastEstimates(a.reports(), l.Manifest.Version, now, 20); err != nil {
+	if in.First, err = a.againstFirst(ctx, l, in); err != nil {
+		return nil, err
+	}
+	if served.NumRows() > 0 {
+		if in.Truth, err = a.truth(l, served, order, w); err != nil {
 			return nil, err
 		}
 	}
 	return monitor.Compare(ctx, in)
+}
+
+// partial reports whether a reference has only a part of the rows that its
+// version learnt from.
+func partial(l *registry.Loaded, ref *table.Table) bool {
+	return ref.NumRows() < l.Manifest.Lineage.Rows
+}
+
+// truth says what became of the rows that a version served up to the end of the
+// window, of which order names the column of times.
+func (a *app) truth(l *registry.Loaded, served *table.Table, order string, w liveWindow) (*monitor.Truth, error) {
+	tmpl := l.Model.Template
+	holdout, ok := l.Metrics.Holdout[l.Metrics.Metric]
+	if !ok {
+		holdout = math.NaN()
+	}
+	t := &monitor.Truth{
+		Rows: served, Task: tmpl.Task, Classes: tmpl.Classes, Actual: predlog.ColumnActual, Outputs: outputsOf(tmpl), Metric: score.Metric(l.Metrics.Metric), Holdout: holdout,
+		Predicted: predlog.ColumnTime, Arrived: predlog.ColumnActualTime, Order: order, Window: w.length(), Now: w.to, Template: tmpl,
+	}
+	var err error
+	if t.Estimator, err = l.Estimator(); err != nil {
+		a.warn("nothing is expected of rows without truth: %v", err)
+	}
+	t.Past, err = monitor.PastEstimates(a.reports(), l.Manifest.Version, w.to, 20)
+	return t, err
 }
 
 // outputsOf names the columns that a metric reads.
@@ -223,21 +246,6 @@ func servedBy(t *table.Table, version string) *table.Table {
 	var rows []int
 	for i := range c.Len() {
 		if c.Text(i) == version {
-			rows = append(rows, i)
-		}
-	}
-	return t.Take(rows)
-}
-
-// since are the rows whose time in column is later than from.
-func since(t *table.Table, column string, from time.Time) *table.Table {
-	c := t.Column(column)
-	if c == nil {
-		return t.Slice(0, 0)
-	}
-	var rows []int
-	for i, us := range c.Times {
-		if us != table.NoTime && us > from.UnixMicro() {
 			rows = append(rows, i)
 		}
 	}

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
@@ -43,7 +47,7 @@ With --template the columns and features are those of a template.json of an
 earlier version instead.`,
 		Example: "  healml models import model.txt --data rows.csv --target sales",
 		Args:    oneArg("MODEL"),
-		RunE:    func(_ *cobra.Command, args []string) error { return runModelsImport(a, args[0], o) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runModelsImport(cmd.Context(), a, args[0], o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", "", "rows such as the model was trained on (.csv, .parquet or .arrow)")
@@ -66,7 +70,7 @@ type imported struct {
 	Promoted bool               `json:"promoted"` // never: promote asks for it
 }
 
-func runModelsImport(a *app, path string, o importOptions) error {
+func runModelsImport(ctx context.Context, a *app, path string, o importOptions) error {
 	switch {
 	case o.data == "":
 		return usageError{fmt.Errorf("--data is missing: name rows such as the model was trained on; later traffic is compared with them")}
@@ -90,7 +94,7 @@ func runModelsImport(a *app, path string, o importOptions) error {
 	for _, name := range tmpl.Ignored {
 		a.notice("column %q is left out: no feature is called like it", name)
 	}
-	bundle, err := importBundle(tmpl, trees, t, score.Metric(a.conf.Metric), a.conf.Train.Threads)
+	bundle, err := importBundle(ctx, tmpl, trees, t, score.Metric(a.conf.Metric), a.conf.Train.Threads)
 	if err != nil {
 		return err
 	}
@@ -165,7 +169,7 @@ func (o importOptions) adopt(trees *gbdt.Model) (*schema.Template, *table.Table,
 
 // importBundle is a foreign model as the registry publishes it: rows of t are
 // the reference, the golden rows, and what the metrics are measured on.
-func importBundle(tmpl *schema.Template, trees *gbdt.Model, t *table.Table, metric score.Metric, threads int) (*registry.Bundle, error) {
+func importBundle(ctx context.Context, tmpl *schema.Template, trees *gbdt.Model, t *table.Table, metric score.Metric, threads int) (*registry.Bundle, error) {
 	if t.NumRows() == 0 {
 		return nil, fmt.Errorf("%w: the data has no rows, only a header", errBadData)
 	}
@@ -173,7 +177,7 @@ func importBundle(tmpl *schema.Template, trees *gbdt.Model, t *table.Table, metr
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadData, err)
 	}
-	rows := sampleRows(t, tmpl, train.ReferenceRows)
+	rows := referenceRows(t, tmpl)
 	predicted, err := m.PredictTable(rows, threads)
 	if err != nil {
 		return nil, err
@@ -191,14 +195,43 @@ func importBundle(tmpl *schema.Template, trees *gbdt.Model, t *table.Table, metr
 			return nil, err
 		}
 	}
+	expected, err := importEstimator(ctx, tmpl, trees, rows, metrics, threads)
+	if err != nil {
+		return nil, err
+	}
 	from, to := span(t.Column(tmpl.Time))
 	if metrics.Rows > 0 {
 		metrics.From, metrics.To = from, to
 	}
 	return &registry.Bundle{
-		Template: tmpl, Trees: trees, Reference: reference, Golden: sampleRows(t, tmpl, registry.GoldenRows), Metrics: metrics,
+		Template: tmpl, Trees: trees, Reference: reference, Golden: sampleRows(t, tmpl, registry.GoldenRows), Metrics: metrics, Estimator: expected,
 		Lineage: registry.Lineage{Rows: t.NumRows(), From: from, To: to, Dropped: tmpl.Ignored, Parameters: importedParameters(trees)},
 	}, nil
+}
+
+// importEstimator learns from the labelled rows that a model came with what
+// errors to expect; nil when they are few or not labelled. The model may have
+// learnt from them, so they may be expected too small, as the metrics say, too.
+func importEstimator(ctx context.Context, tmpl *schema.Template, trees *gbdt.Model, t *table.Table, m *registry.Metrics, threads int) (*estimate.Estimator, error) {
+	if m.Rows < estimate.MinRows {
+		return nil, nil
+	}
+	var times []int64
+	if c := t.Column(tmpl.Time); tmpl.Time != "" && c != nil && c.Type == table.Time {
+		times = c.Times
+	}
+	rows, err := train.Prepare(t, feature.FromTemplate(tmpl), times, nil)
+	if err != nil {
+		return nil, err
+	}
+	if rows, err = rows.Under(tmpl); err != nil {
+		return nil, err
+	}
+	outputs, err := rows.Predict(trees, 0, rows.Len(), threads)
+	if err != nil {
+		return nil, err
+	}
+	return rows.Estimator(ctx, 0, rows.Len(), outputs, score.Metric(m.Metric), threads)
 }
 
 // span is the first and last time of a column; zero without one.
@@ -216,6 +249,22 @@ func span(c *table.Column) (from, to time.Time) {
 		return
 	}
 	return time.UnixMicro(lo).UTC(), time.UnixMicro(hi).UTC()
+}
+
+// referenceRows are the rows of t that a reference keeps, in the order of time.
+func referenceRows(t *table.Table, tmpl *schema.Template) *table.Table {
+	t = sampleRows(t, tmpl, t.NumRows())
+	var times []int64
+	if c := t.Column(tmpl.Time); tmpl.Time != "" && c != nil && c.Type == table.Time {
+		order := make([]int, c.Len())
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.Times[a], c.Times[b]) })
+		t = t.Take(order)
+		times = t.Column(tmpl.Time).Times
+	}
+	return t.Take(train.Stretches(times, t.NumRows(), train.ReferenceRows))
 }
 
 // sampleRows are up to n rows of t, evenly spaced, with what a reference holds.

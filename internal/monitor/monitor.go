@@ -52,6 +52,9 @@ type Input struct {
 	// From and To bound the current window, half-open; zero: taken from the
 	// Time column when there is one.
 	From, To time.Time
+	// First, if not nil, is what the same rows showed against the first version's
+	// reference; the report tells it and draws no verdict from it.
+	First *Baseline
 	// Now dates the report.
 	Now     time.Time
 	Options Options
@@ -126,7 +129,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 		ReferenceRows: in.Reference.NumRows(), Rows: in.Current.NumRows(),
 		EnoughRows: min(in.Reference.NumRows(), in.Current.NumRows()) >= o.MinRows,
 		Columns:    map[string]*Column{}, Prediction: map[string]*Column{},
-		Skipped:  slices.Clone(in.Skipped),
+		Skipped: slices.Clone(in.Skipped), First: in.First,
 		Segments: []Segment{},
 		Settings: Settings{o.Alpha, o.MinRows, max(o.MinEffect, 0), o.Tolerance},
 	}

@@ -104,6 +104,9 @@ func (r *Report) sentence(inputs, outputs []string, worse, feared bool) string {
 			s += fmt.Sprintf(" (%d more)", more)
 		}
 	}
+	if f := r.First; f != nil && f.Drift && len(parts) == 0 {
+		s += fmt.Sprintf(" Against the first version's reference (%s): %s", f.Version, strings.TrimPrefix(f.Verdict, "Drift: "))
+	}
 	return s
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/healml/healml/internal/schema"
 )
 
 // The kinds of changes of CURRENT.
@@ -186,4 +188,28 @@ func (r *Registry) Previous() string {
 		}
 	}
 	return ""
+}
+
+// First is the oldest version of l's lineage that is still on disk and has l's
+// raw columns and target: of those that the pile of the history has below l,
+// see [Registry.Rollback]. It is empty when that is l itself, or when l is not
+// in the history. Versions that cannot be read are passed over; err says what
+// of the history could not be read.
+func (r *Registry) First(l *Loaded) (version string, err error) {
+	current, _ := r.Current()
+	changes, err := r.History()
+	pile, name, tmpl := stack(changes, current), l.Manifest.Version, l.Model.Template
+	for _, v := range pile[:max(lastIndex(pile, name), 0)] {
+		if v == name {
+			return "", err
+		}
+		d, bad := r.read(v)
+		if bad != nil {
+			continue
+		}
+		if t := d.Template; t.Target == tmpl.Target && t.Task == tmpl.Task && len(schema.Diff(t, tmpl)) == 0 {
+			return v, err
+		}
+	}
+	return "", err
 }

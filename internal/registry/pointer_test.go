@@ -15,6 +15,7 @@ import (
 
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/durable/faulty"
+	"github.com/healml/healml/internal/schema"
 )
 
 func current(t *testing.T, r *Registry, want string) {
@@ -286,6 +287,43 @@ func TestCurrentWrittenByHand(t *testing.T) {
 
 // pile is what the history means: promotions lay a version on a pile,
 // rollbacks take off what is above their target.
+// TestFirst: the bottom of the pile that has the same columns and is there, but
+// never the version itself, and none that was rolled back.
+func TestFirst(t *testing.T) {
+	r, v := publish(t, 3)
+	other := bundle(schema.Binary, 9)
+	stranger, err := r.Publish(other)
+	must(t, err)
+	first := func(of, want string) {
+		t.Helper()
+		l, err := r.Load(of)
+		must(t, err)
+		if got, err := r.First(l); err != nil || got != want {
+			t.Errorf("the first of %s is %q, expected %q (%v)", of, got, want, err)
+		}
+	}
+	first(v[1], "") // nothing served yet
+	for _, name := range []string{stranger, v[2], v[0]} {
+		must(t, r.Promote(name, "up", created))
+	}
+	first(v[0], v[2]) // a version of another task is no ancestor
+	first(v[2], "")
+	first(v[1], "") // it never served
+	_, err = r.Rollback("worse", created)
+	must(t, err)
+	must(t, r.Promote(v[1], "up", created))
+	first(v[1], v[2])
+	first(v[0], "") // rolled back: in no lineage
+	must(t, r.Promote(v[2], "again", created))
+	first(v[2], "")
+	must(t, r.Promote(v[0], "again", created))
+	first(v[0], v[2])
+	must(t, os.Remove(filepath.Join(r.Path(v[2]), manifestFile)))
+	first(v[0], v[1])
+	must(t, os.RemoveAll(r.Path(v[1])))
+	first(v[0], "")
+}
+
 func TestHistoryMeansAPile(t *testing.T) {
 	names := []string{"v0001-00000000", "v0002-00000000", "v0003-00000000", "v0004-00000000"}
 	rapid.Check(t, func(t *rapid.T) {

@@ -104,17 +104,21 @@ func (b *backtest) run(ctx context.Context, cures []cure) ([]Trial, error) {
 	done, total := 0, len(cures)*len(folds)
 	for _, c := range cures {
 		start := b.clock()
-		ours := make([]float64, 0, n-lo)
+		outputs := make([]float64, 0, (n-lo)*b.rows.Template.Outputs())
 		for _, f := range folds {
 			b.say("backtest", done, total)
-			losses, err := b.losses(ctx, c.from(f[0]), f[0], f[1])
+			out, err := b.predict(ctx, c.from(f[0]), f[0], f[1])
 			if err != nil {
 				return nil, fmt.Errorf("backtest %s: %w", c.name, err)
 			}
-			ours = append(ours, losses...)
+			outputs = append(outputs, out...)
 			done++
 		}
-		t := Trial{Window: c.window, Folds: len(folds), Seconds: b.clock().Sub(start).Seconds()}
+		ours, err := b.rowLosses(lo, n, outputs)
+		if err != nil {
+			return nil, fmt.Errorf("backtest %s: %w", c.name, err)
+		}
+		t := Trial{Window: c.window, Folds: len(folds), Seconds: b.clock().Sub(start).Seconds(), outputs: outputs}
 		t.Trial = heal.Trial{Cure: c.name, All: b.match(theirs, ours), Newest: b.match(theirs[newest:], ours[newest:])}
 		t.From, t.To = b.rows.Span(lo, n)
 		out = append(out, t)
@@ -129,17 +133,13 @@ func (b *backtest) match(theirs, ours []float64) heal.Match {
 	}
 }
 
-// losses are those of a model of rows [lo, hi) on the rows [hi, end).
-func (b *backtest) losses(ctx context.Context, lo, hi, end int) ([]float64, error) {
+// predict is what a model of rows [lo, hi) says of the rows [hi, end).
+func (b *backtest) predict(ctx context.Context, lo, hi, end int) ([]float64, error) {
 	res, err := b.rows.Fit(ctx, lo, hi, 0, b.params, nil)
 	if err != nil {
 		return nil, err
 	}
-	out, err := b.rows.Predict(res.Model, hi, end, b.params.NumThreads)
-	if err != nil {
-		return nil, err
-	}
-	return b.rowLosses(hi, end, out)
+	return b.rows.Predict(res.Model, hi, end, b.params.NumThreads)
 }
 
 // championLosses are the champion's on rows [lo, hi).

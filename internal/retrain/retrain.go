@@ -14,6 +14,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/registry"
@@ -55,6 +56,10 @@ type Trial struct {
 	From    time.Time `json:"from,omitzero"` // of the rows judged on
 	To      time.Time `json:"to,omitzero"`
 	Seconds float64   `json:"seconds"`
+
+	// outputs are what the trial's models said of the rows judged on, the newest
+	// All.Rows, row-major.
+	outputs []float64
 }
 
 // Run makes one round of healing on the champion, which from points to since
@@ -108,6 +113,11 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		return in, nil
 	}
 	in.Action, in.Cure = heal.Retrain, in.Trials[winner].Cure
+	for i := range in.Trials {
+		if i != winner {
+			in.Trials[i].outputs = nil // one may be as large as the history
+		}
+	}
 	if o.DryRun {
 		return in, nil
 	}
@@ -171,6 +181,9 @@ func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champio
 	if err != nil {
 		return err
 	}
+	if bundle.Estimator, err = in.estimator(ctx, h.rows, o); err != nil {
+		return err
+	}
 	version, err := reg.Publish(bundle)
 	if err != nil {
 		return fmt.Errorf("publish challenger: %w", err)
@@ -205,6 +218,19 @@ func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options
 	}
 	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())
 	return b, nil
+}
+
+// estimator learns from the rows that cures were judged on, as the winner's trial
+// models predicted them, which had not learnt from them: their errors are those
+// that the version's metrics report. It is nil when the rows say too little.
+func (in *Incident) estimator(ctx context.Context, rows *train.Rows, o Options) (*estimate.Estimator, error) {
+	won, n := in.winner(), rows.Len()
+	o.Progress("learn what errors to expect", 0, 0)
+	e, err := rows.Estimator(ctx, n-won.All.Rows, n, won.outputs, score.Metric(in.Metric), o.Threads)
+	if err != nil {
+		return nil, fmt.Errorf("learn what errors to expect: %w", err)
+	}
+	return e, nil
 }
 
 // winner is the trial of the cure that won.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,6 +145,11 @@ func TestHealsWhatMoved(t *testing.T) {
 	must(t, err)
 	if l.Manifest.Lineage.Parent != in.Champion || l.Manifest.Lineage.Incident != in.ID {
 		t.Errorf("lineage %+v does not lead back to the incident %s", l.Manifest.Lineage, in.ID)
+	}
+	e, err := l.Estimator()
+	must(t, err)
+	if e == nil || e.Rows != l.Metrics.Rows || string(e.Metric) != l.Metrics.Metric || math.Abs(e.Then-l.Metrics.Holdout[l.Metrics.Metric]) > 1e-9 {
+		t.Errorf("the estimator %+v is not of the rows of %+v", e, l.Metrics)
 	}
 	dir := filepath.Join(w.root, "incidents")
 	must(t, in.Write(dir))

@@ -14,7 +14,6 @@ import (
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
-	"github.com/healml/healml/internal/table"
 )
 
 // Options steers [Run].
@@ -257,41 +256,4 @@ func Evaluate(task schema.Task, labels, outputs []float64, k int) (map[string]fl
 // Model is the fitted model under a version's name.
 func (r *Result) Model(version string) (*model.Model, error) {
 	return model.New(version, r.Rows.Template, r.Trees)
-}
-
-// ReferenceRows bounds the rows kept to compare later traffic with.
-const ReferenceRows = 20_000
-
-// Reference is what later traffic is compared with: up to n rows, evenly
-// spaced in time order, with the raw columns, the target, the time, and what
-// the model predicts for them.
-func (r *Result) Reference(n int) (*table.Table, error) {
-	m, err := r.Model("")
-	if err != nil {
-		return nil, err
-	}
-	sample := r.Rows.Sample(0, n)
-	predicted, err := m.PredictTable(sample, r.Params.NumThreads)
-	if err != nil {
-		return nil, err
-	}
-	return sample.With(predicted.Columns(m.Template)...)
-}
-
-// Sample is up to n of the rows from lo on, evenly spaced in time order, with
-// the raw columns, the target and the time.
-func (r *Rows) Sample(lo, n int) *table.Table {
-	var cols []*table.Column
-	for _, c := range r.Table.Columns() {
-		if c.Name == r.Template.Target || c.Name == r.Template.Time || r.Template.Column(c.Name) >= 0 {
-			cols = append(cols, c)
-		}
-	}
-	total := r.Len() - lo
-	n = min(n, total)
-	pick := make([]int, n)
-	for i := range pick {
-		pick[i] = lo + i*total/n
-	}
-	return table.Must(cols...).Take(pick)
 }
