@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -285,7 +286,7 @@ func TestBudget(t *testing.T) {
 func TestCompareFailsOnBadRows(t *testing.T) {
 	want := context.DeadlineExceeded
 	bad := failing{stream(1, 100), want}
-	if _, err := Compare(context.Background(), Input{Reference: Of(stream(1, 500)), Current: Data{Rows: bad}, Columns: []schema.Column{{Name: "temp", Kind: schema.Numeric}}, Now: noon}); err != want {
+	if _, err := Compare(context.Background(), Input{Reference: Of(stream(1, 500)), Current: Data{Rows: bad}, Columns: []schema.Column{{Name: "temp", Kind: schema.Numeric}}, Now: noon}); !errors.Is(err, want) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -249,6 +249,9 @@ func (r *Registry) pinned(keep int) (map[string]bool, error) {
 		return nil, err
 	}
 	kept := map[string]bool{current: true, r.Previous(): true}
+	if len(changes) > 0 { // drift is measured from the first one, too
+		kept[changes[0].To] = true
+	}
 	for _, c := range changes[max(0, len(changes)-keep):] {
 		kept[c.From], kept[c.To] = true, true
 	}

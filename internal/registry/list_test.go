@@ -108,11 +108,11 @@ func TestPrune(t *testing.T) {
 		t.Error("pruned everything")
 	}
 	check(7)
-	check(2, v[0], v[3]) // the newest two, and 4, 1 and 2 of the last two changes
-	check(1, v[4], v[5]) // the newest, current 2 and previous 1
+	check(2, v[3])       // the newest two, 4, 1 and 2 of the last two changes, and the first that served
+	check(1, v[4], v[5]) // the newest, current 2, previous 1 and the first
 	left, err := r.Versions()
 	must(t, err)
-	if want := []string{v[1], v[2], v[6]}; !reflect.DeepEqual(left, want) {
+	if want := []string{v[0], v[1], v[2], v[6]}; !reflect.DeepEqual(left, want) {
 		t.Errorf("left %v, expected %v", left, want)
 	}
 	if _, err := r.Rollback("x", created); err != nil {
