@@ -151,8 +151,14 @@ train:
   # set: {num_leaves: 31, learning_rate: 0.1} # LightGBM's parameters
 
 drift:
-  window: 7d  # how far back the live window reaches
-  alpha: 0.01 # chance that one check raises a false alarm
+  window: 7d # how far back the live window reaches
+  every: 1h  # how often healml drift runs, as the crontab has it
+  false_alarms_per_year: 1 # that you bear, over all columns together
+
+# Tell somebody: a webhook (signed), or a program with the event on its input.
+# alert:
+#   webhook: https://hooks.example.org/…
+#   secret_file: /etc/healml/webhook.secret
 
 retrain:
   cooldown: 20h   # nothing is promoted sooner after the last promotion

@@ -73,21 +73,6 @@ func (g *Grid) Cell(x float64) uint8 {
 	return g.id[2*lo]
 }
 
-// Counts counts the values of a sorted sample in each cell.
-func (g *Grid) Counts(sorted []float64) []float64 {
-	counts := make([]float64, g.cells)
-	at := 0
-	for i, e := range g.Edges {
-		below := at + sort.SearchFloat64s(sorted[at:], e)
-		end := below + sort.Search(len(sorted)-below, func(j int) bool { return sorted[below+j] > e })
-		counts[g.id[2*i]] += float64(below - at)
-		counts[g.id[2*i+1]] += float64(end - below)
-		at = end
-	}
-	counts[g.cells-1] += float64(len(sorted) - at)
-	return counts
-}
-
 // merge maps g's cells to those of a coarser grid of the same sample, whose
 // edges are among g's.
 func (g *Grid) merge(coarse *Grid) []uint8 {

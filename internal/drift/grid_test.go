@@ -2,6 +2,7 @@ package drift
 
 import (
 	"slices"
+	"sort"
 	"testing"
 )
 
@@ -24,4 +25,19 @@ func TestTenths(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Counts counts the values of a sorted sample in each cell.
+func (g *Grid) Counts(sorted []float64) []float64 {
+	counts := make([]float64, g.cells)
+	at := 0
+	for i, e := range g.Edges {
+		below := at + sort.SearchFloat64s(sorted[at:], e)
+		end := below + sort.Search(len(sorted)-below, func(j int) bool { return sorted[below+j] > e })
+		counts[g.id[2*i]] += float64(below - at)
+		counts[g.id[2*i+1]] += float64(end - below)
+		at = end
+	}
+	counts[g.cells-1] += float64(len(sorted) - at)
+	return counts
 }
