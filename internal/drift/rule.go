@@ -10,7 +10,7 @@ import (
 
 // Defaults of a verdict.
 const (
-	DefaultAlpha     = 0.01
+	DefaultAlpha     = 0.005
 	DefaultMinRows   = 100
 	DefaultMinEffect = 0.005
 )

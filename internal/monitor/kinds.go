@@ -19,15 +19,44 @@ func kindOf(ref *table.Column, typ table.Type) (kind schema.Kind, reason string)
 	case table.Bool:
 		return schema.Boolean, ""
 	case table.Float:
+		if numbersRows(ref.Floats) {
+			return "", "identifiers: whole numbers that never repeat, though they lie so close"
+		}
 		return schema.Numeric, ""
 	}
-	if n, rows := distinct(ref); n > 1000 || n > 100 && 2*n > rows {
-		if 10*n > rows {
-			return "", fmt.Sprintf("identifiers or free text: %d different values in %d rows", n, rows)
-		}
+	if levels, once, rows := distinct(ref); levels > textLevels && 2*once > rows {
+		return "", fmt.Sprintf("identifiers or free text: %d different values in %d rows, %d of them once", levels, rows, once)
 	}
 	return schema.Categorical, ""
 }
+
+const (
+	textLevels = 100 // up to which levels may all be rare
+	neverTwice = 10  // pairs of equal numbers that chance would give
+)
+
+// numbersRows reports whether whole numbers are drawn without repetition: as
+// many of them from a range that small would hold at least [neverTwice] equal
+// pairs by chance (n²/2 over the range), and there is none.
+func numbersRows(v []float64) bool {
+	seen := make(map[float64]bool, len(v))
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, x := range v {
+		if x != x {
+			continue
+		}
+		if x != math.Trunc(x) || seen[x] {
+			return false
+		}
+		seen[x] = true
+		lo, hi = min(lo, x), max(hi, x)
+	}
+	n := float64(len(seen))
+	return n*n/2 >= neverTwice*(hi-lo+1) && len(seen) >= rowNumbers
+}
+
+// rowNumbers is the number of rows from which numbers may be those of rows.
+const rowNumbers = 50
 
 func allMissing(c *table.Column) bool {
 	for i := range c.Len() {
@@ -61,23 +90,29 @@ func (a *ascent) add(c *table.Column) {
 
 // rowNumber reports whether the column held at least 50 whole numbers, each
 // greater than the one before.
-func (a *ascent) rowNumber() bool { return !a.broken && a.rows >= 50 }
+func (a *ascent) rowNumber() bool { return !a.broken && a.rows >= rowNumbers }
 
-// distinct counts the levels that occur and the rows that have one.
-func distinct(c *table.Column) (levels, rows int) {
+// distinct counts the levels that occur, those that occur once, and the rows
+// that have any.
+func distinct(c *table.Column) (levels, once, rows int) {
 	if c.Type != table.String {
-		return 0, 0
+		return 0, 0, 0
 	}
-	seen := make([]bool, len(c.Dict))
+	seen := make([]int, len(c.Dict))
 	for _, k := range c.Codes {
-		if k < 0 {
-			continue
+		if k >= 0 {
+			rows++
+			seen[k]++
 		}
-		rows++
-		if !seen[k] {
-			seen[k] = true
+	}
+	for _, n := range seen {
+		switch {
+		case n == 1:
+			once++
+			levels++
+		case n > 1:
 			levels++
 		}
 	}
-	return levels, rows
+	return levels, once, rows
 }
