@@ -20,7 +20,7 @@ assert count == table.num_rows, (count, table.num_rows)
 
 found = {}
 for row in table.to_pylist():
-    key = (row["role"], row["column"], row["statistic"], row["detail"] if row["role"] in ("dependence", "segment", "fault") else None)
+    key = (row["role"], row["column"], row["statistic"], row["detail"] if row["role"] in ("dependence", "segment", "fault", "residual") else None)
     assert key not in found, f"twice: {key}"
     found[key] = row
 
@@ -50,6 +50,8 @@ def since(role, column, s):
         expect(role, column, "since_before", float(s["before"]))
 
 
+for i, name in enumerate(report["ranked"]):
+    expect("input", name, "rank", i + 1)
 for role, order, columns in (("input", report["order"], report["columns"]), ("prediction", report["prediction_order"], report["prediction"])):
     for name in order:
         c = columns[name]
@@ -73,11 +75,25 @@ for role, order, columns in (("input", report["order"], report["columns"]), ("pr
 p = report["performance"]
 for s, k in (("now", "now"), ("lo", "lo"), ("hi", "hi"), ("then", "then"), ("labelled_rows", "labeled")):
     expect("metric", p["metric"], s, p[k], drift=p["drift"])
+for s in ("p_value", "coverage", "lag_p95", "waiting"):
+    expect("metric", p["metric"], s, p[s])
+if "mature_until" in p:
+    expect("metric", p["metric"], "mature_until", moment(p["mature_until"]), detail=p["mature_until"])
+for s in p["segments"]:
+    for k in ("p_value", "then", "now", "bias", "rows"):
+        expect("residual", s["column"], k, s[k], key=s["level"], drift=s["drift"])
+if c := p.get("calibration"):
+    expect("calibration", p["metric"], "p_value", c["p_value"], drift=c["drift"])
+    for s in ("slope", "intercept", "ece"):
+        expect("calibration", p["metric"], s + "_then", c[s]["then"])
+        expect("calibration", p["metric"], s, c[s]["now"])
 e = report["estimate"]
 for s in ("now", "lo", "hi", "then", "rows"):
     expect("estimate", e["metric"], s, e[s], drift=e["drift"])
 for s in ("checked", "covered", "error"):
     expect("estimate", e["metric"], "record_" + s, e["record"][s])
+r = e["record"]
+expect("estimate", e["metric"], "proven", float(r["checked"] >= 5 and r["covered"] >= .8 * r["checked"]))
 d = report["domain"]
 for s in ("p_value", "auc", "lo", "hi", "null", "rows"):
     expect("domain", "", s, d[s], drift=d["drift"])
