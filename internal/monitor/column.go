@@ -151,6 +151,9 @@ func (j *job) compareLevels() {
 	a, b := j.then.levels.Totals(len(dict)), j.now.levels.Totals(len(dict))
 	c.Levels = levelPairs(dict, a, b)
 	c.Levels = c.Levels[:min(len(c.Levels), maxLevels)]
+	if j.presence {
+		c.Levels = nil
+	}
 }
 
 // levelPairs are the shares of levels by their counts, the most changed first.

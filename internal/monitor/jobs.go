@@ -13,6 +13,7 @@ type job struct {
 	name       string
 	kind       schema.Kind
 	inferred   bool // no schema gave the kind
+	presence   bool // only that there is a value is compared, not which
 	prediction bool
 	refIndex   int           // among the names of either side
 	curIndex   int           // −1: absent
@@ -75,6 +76,18 @@ type coder struct {
 	codes   []int32
 }
 
+// present gives every value one code.
+func (c *coder) present(p *table.Column, d *dictionary) []int32 {
+	c.codes = slices.Grow(c.codes[:0], p.Len())[:p.Len()]
+	k := d.code("a value")
+	for i := range c.codes {
+		if c.codes[i] = k; p.Missing(i) {
+			c.codes[i] = -1
+		}
+	}
+	return c.codes
+}
+
 func (c *coder) of(p *table.Column, d *dictionary) []int32 {
 	c.codes = slices.Grow(c.codes[:0], p.Len())[:p.Len()]
 	if p.Type == table.String {
@@ -129,6 +142,10 @@ func (j *job) begin(t *tally, steps *drift.Steps) {
 func (j *job) add(t *tally, row int, c *table.Column) {
 	if j.inferred {
 		t.rising.add(c)
+	}
+	if j.presence {
+		t.levels.Add(row, t.codes.present(c, &j.dict))
+		return
 	}
 	if t.numbers == nil {
 		t.levels.Add(row, t.codes.of(c, &j.dict))

@@ -362,8 +362,13 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: %+v", c.Name, got)
 		}
 	}
-	if len(r.Columns) != len(streamColumns)+1 {
+	if row := r.Columns["row"]; len(r.Columns) != len(streamColumns)+3 || row == nil || row.Kind != schema.Text || row.Levels != nil {
 		t.Errorf("columns %v", r.Order)
+	}
+	// A column of identifiers that died is noticed.
+	gone, _ := cur.With(&table.Column{Name: "id", Type: table.String, Codes: slices.Repeat([]int32{-1}, 500)})
+	if dead := compare(t, ref, gone, func(in *Input) { in.Columns = nil }); !slices.Contains(dead.Ranked, "id") || dead.Columns["id"].Change.Kind != EmptyChange {
+		t.Errorf("a dead column: %s, %+v", dead.Verdict, dead.Faults)
 	}
 	var names []string
 	for _, s := range r.Skipped {

@@ -130,7 +130,7 @@ func stepName(s *drift.Steps, each int) string {
 
 // trend is the figure of a column that its strongest test looks at, by step.
 func (w *watch) trend(j *job) *Trend {
-	missing := j.compared.Strongest().Name == "missing" && j.column.Drift
+	missing := j.presence || j.compared.Strongest().Name == "missing" && j.column.Drift
 	side := func(t *tally, place []int, steps []Step) (string, []Number) {
 		sum, rows := make([]float64, len(steps)), make([]float64, len(steps))
 		name := "mean"

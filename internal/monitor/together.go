@@ -22,7 +22,7 @@ const keptPairs = 10
 func (w *watch) together(ctx context.Context, in Input, r *Report, o Options) error {
 	var jobs []*job
 	for _, j := range w.jobs {
-		if !j.prediction && j.curIndex >= 0 && j.column.Missing.Now < 1 && j.column.Missing.Then < 1 {
+		if !j.prediction && !j.presence && j.curIndex >= 0 && j.column.Missing.Now < 1 && j.column.Missing.Then < 1 {
 			jobs = append(jobs, j)
 		}
 	}

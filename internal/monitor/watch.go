@@ -67,14 +67,27 @@ func (w *watch) add(in Input, name string, kind schema.Kind) *job {
 func (w *watch) columns(in Input, r *Report) {
 	for _, c := range in.Columns {
 		switch {
-		case c.Kind == schema.Time || c.Kind == schema.Text:
-			r.skip(c.Name, "a "+string(c.Kind)+" column has no distribution to compare")
+		case c.Kind == schema.Time:
+			r.skip(c.Name, "a time, which always moves on")
+		case c.Kind == schema.Text:
+			w.onlyPresence(in, r, c.Name, "texts")
 		case w.sample.Column(c.Name) == nil:
 			r.skip(c.Name, "not in the reference")
 		default:
 			w.add(in, c.Name, c.Kind)
 		}
 	}
+}
+
+// onlyPresence compares whether a column has values, but not which, for the
+// reason given: a feed that died is noticed all the same.
+func (w *watch) onlyPresence(in Input, r *Report, name, reason string) {
+	if a := w.sample.Column(name); a == nil || allMissing(a) {
+		r.skip(name, reason)
+		return
+	}
+	r.skip(name, reason+": only whether there are any is compared")
+	w.add(in, name, schema.Text).presence = true
 }
 
 // inferColumns makes the jobs of all columns that can be compared.
@@ -95,8 +108,10 @@ func (w *watch) inferColumns(in Input, r *Report) error {
 		switch {
 		case a.Name == in.Time || a.Name == in.ReferenceTime:
 			r.skip(a.Name, "orders the rows")
-		case reason != "":
+		case reason != "" && typ == table.Time:
 			r.skip(a.Name, reason)
+		case reason != "":
+			w.onlyPresence(in, r, a.Name, reason)
 		default:
 			w.add(in, a.Name, kind).inferred = true
 		}
