@@ -112,7 +112,12 @@ func (s *Steps) Len() int {
 func (s *Steps) Cell(step int) int64 { return s.cells[step] }
 
 // at is Start for strata; the step of rows without a time is put anywhere.
-func (s *Steps) at(step int) int64 { return s.Start(min(step, len(s.cells)-1)) }
+func (s *Steps) at(step int) int64 {
+	if len(s.cells) == 0 {
+		return 0
+	}
+	return s.Start(min(step, len(s.cells)-1))
+}
 
 // Span is the number of stretches of time from the first step to the last.
 func (s *Steps) Span() int64 {

@@ -99,7 +99,7 @@ func (w *watch) cut(in Input) error {
 		return err
 	}
 	w.span, w.ordered = y.span, x.index >= 0 && x.span.Ordered
-	if width := drift.StepWidth(x.span, y.span); width > 0 && x.index >= 0 && y.index >= 0 {
+	if width := drift.StepWidth(x.span, y.span); width > 0 && x.span.Known() && y.span.Known() {
 		if w.ref, err = x.steps(width); err == nil {
 			w.cur, err = y.steps(width)
 		}

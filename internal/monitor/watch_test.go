@@ -297,3 +297,50 @@ type failing struct {
 }
 
 func (f failing) Stream(func(table.Part) error) error { return f.err }
+
+// TestAnythingAgainstAnything: whatever either side is, there is a report with
+// a line for every column, and it can be written down.
+func TestAnythingAgainstAnything(t *testing.T) {
+	base := func(n int) *table.Table {
+		s := stream(7, n)
+		inf, huge := make([]float64, n), make([]float64, n)
+		for i := range n {
+			inf[i], huge[i] = math.Inf(i%2*2-1), 1e308*s.Column("temp").Floats[i]
+		}
+		out, err := s.With(table.Floats("inf", inf), table.Floats("huge", huge), table.Floats("gone", nans(n)), table.Floats("one", slices.Repeat([]float64{1}, n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	replaced := func(c *table.Column) *table.Table {
+		out, err := base(c.Len()).With(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	unique := make([]string, 300)
+	for i := range unique {
+		unique[i] = "v" + short(float64(i))
+	}
+	sides := map[string]*table.Table{
+		"full": base(500), "none": base(0), "one row": base(1), "two rows": base(2), "other columns": base(300).Drop("temp", "region", "price"),
+		"texts": replaced(table.Strings("temp", slices.Repeat([]string{"word"}, 300))), "all missing": replaced(table.Floats("temp", nans(300))),
+		"no time": replaced(table.Times("at", slices.Repeat([]int64{table.NoTime}, 300))), "one time": replaced(table.Times("at", slices.Repeat([]int64{1e15}, 300))),
+		"far past": replaced(table.Times("at", slices.Repeat([]int64{-8e15}, 300))), "new levels": replaced(table.Strings("region", unique)),
+	}
+	for a, ref := range sides {
+		for b, cur := range sides {
+			r := compare(t, ref, cur, func(in *Input) { in.Columns, in.Options.Together = nil, true })
+			for _, name := range r.Order {
+				if c := r.Columns[name]; c == nil || math.IsNaN(float64(c.P)) || c.P < 0 || c.P > 1 {
+					t.Errorf("%s against %s: %s is %+v", a, b, name, c)
+				}
+			}
+			if _, err := WriteReport(t.TempDir(), r); err != nil {
+				t.Errorf("%s against %s: %v", a, b, err)
+			}
+		}
+	}
+}
