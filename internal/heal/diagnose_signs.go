@@ -1,0 +1,84 @@
+package heal
+
+import "math"
+
+// Arrival is how labels of the window came in, against how they usually do.
+type Arrival struct {
+	Due     int     `json:"due"`     // rows of the window whose label should be in by now
+	Arrived int     `json:"arrived"` // of those, labels that came within Lag
+	Usual   float64 `json:"usual"`   // share of earlier rows whose label came within Lag, (0, 1]
+	Lag     float64 `json:"lag_seconds"`
+}
+
+// steadiness is for how many rows the usual share counts as knowledge of the
+// window's own: shares of days scatter, and the more rows the less do they tell.
+const steadiness = 20
+
+// logFactor compares a share of arrivals that may be anything with the usual
+// one: both beta-binomial, Beta(1, 1) against Beta of mean Usual and weight
+// steadiness.
+func (a *Arrival) logFactor() float64 {
+	if a.Due == 0 || float64(a.Arrived) >= a.Usual*float64(a.Due) {
+		return min(0, -math.Log(2))
+	}
+	u := min(max(a.Usual, 0.05), 0.98)
+	k, n := float64(a.Arrived), float64(a.Due)
+	return logBeta(k+1, n-k+1) - (logBeta(k+steadiness*u, n-k+steadiness*(1-u)) - logBeta(steadiness*u, steadiness*(1-u)))
+}
+
+func logBeta(a, b float64) float64 {
+	x, _ := math.Lgamma(a)
+	y, _ := math.Lgamma(b)
+	z, _ := math.Lgamma(a + b)
+	return x + y - z
+}
+
+// Season compares the window with the same phase of an earlier period. Each
+// trait is a figure of one column, of the target or of the residuals, in
+// standard deviations of what the same phases of two periods differ by.
+type Season struct {
+	Period string  `json:"period"` // "year" or "week"
+	Traits []Trait `json:"traits"`
+}
+
+// Trait is one figure, less its mean over the history.
+type Trait struct {
+	Of   string  `json:"of"`
+	Now  float64 `json:"now"`
+	Then float64 `json:"then"` // at the same phase, one period earlier
+	// Spread is the standard deviation of windows of the history about its mean
+	// in the same unit, seasons included.
+	Spread float64 `json:"spread"`
+}
+
+// ordinaryShift is the standard deviation of a shift that no season foretells,
+// in that of a trait between periods.
+const ordinaryShift = 4
+
+// mostTraits is how many independent traits count at most: those of one world
+// go together.
+const mostTraits = 6
+
+// logFactor is log f(now | as at that phase before) less that of the better of:
+// an ordinary window, and a shift of any size. Nil or without traits: the log
+// of one half, since what cannot be compared cannot be told to be a season.
+func (s *Season) logFactor() float64 {
+	if s == nil || len(s.Traits) == 0 {
+		return -math.Ln2
+	}
+	var season, ordinary, shift float64
+	for _, t := range s.Traits {
+		season += logNormal(t.Now-t.Then, 2)
+		ordinary += logNormal(t.Now, max(t.Spread*t.Spread, 1))
+		shift += logNormal(t.Now, 1+ordinaryShift*ordinaryShift)
+	}
+	weight := min(1, mostTraits/float64(len(s.Traits)))
+	return clip(weight * (season - max(ordinary, shift)))
+}
+
+// logNormal is the log density of N(0, variance) at x, x cut at 12 standard
+// deviations.
+func logNormal(x, variance float64) float64 {
+	z2 := min(x*x/variance, 144)
+	return -0.5 * (z2 + math.Log(2*math.Pi*variance))
+}
