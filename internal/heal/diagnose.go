@@ -187,7 +187,8 @@ func (s Signs) logLikelihood(k CauseKind, moved float64) float64 {
 	}
 	l += mix(c.inputs, moved)
 	if r := s.Relation; r != nil {
-		l += logSum(math.Log(c.same), math.Log(c.target)+clip(r.Target), math.Log(c.concept)+clip(r.Concept), math.Log(c.spoilt)+clip(r.Spoilt))
+		target, concept, spoilt := r.factors()
+		l += logSum(math.Log(c.same), math.Log(c.target)+target, math.Log(c.concept)+concept, math.Log(c.spoilt)+spoilt)
 	}
 	if a := s.Arrival; a != nil {
 		l += mix(c.late, a.logFactor())

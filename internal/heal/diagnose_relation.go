@@ -37,6 +37,14 @@ type Relation struct {
 	SpoiltBefore float64 `json:"spoilt_share_before"`
 }
 
+// factors are the logs of the Bayes factors. The greatest is cut to the bound of
+// any one sign, and the others fall with it: that "as before" is out of the
+// question says nothing about which of them it is.
+func (r *Relation) factors() (target, concept, spoilt float64) {
+	over := max(0, r.Target-most, r.Concept-most, r.Spoilt-most)
+	return clip(r.Target - over), clip(r.Concept - over), clip(r.Spoilt - over)
+}
+
 // Move is a figure then and now.
 type Move struct {
 	Then float64 `json:"then"`
