@@ -108,9 +108,9 @@ func chancesOf(k CauseKind) chances {
 	case DataFault:
 		return chances{fault: 0.9, inputs: 0.1, same: 0.25, target: 0.25, concept: 0.4, spoilt: 0.1, late: 0.02}
 	case CovariateShift:
-		return chances{fault: 0.02, inputs: 0.95, same: 0.9, target: 0.05, concept: 0.045, spoilt: 0.005, late: 0.02}
+		return chances{fault: 0.02, inputs: 0.95, same: 0.95, target: 0.025, concept: 0.02, spoilt: 0.005, late: 0.02}
 	case TargetShift:
-		return chances{fault: 0.01, inputs: 0.4, same: 0.05, target: 0.85, concept: 0.095, spoilt: 0.005, late: 0.02}
+		return chances{fault: 0.01, inputs: 0.25, same: 0.05, target: 0.85, concept: 0.095, spoilt: 0.005, late: 0.02}
 	case ConceptShift:
 		return chances{fault: 0.01, inputs: 0.2, same: 0.05, target: 0.1, concept: 0.845, spoilt: 0.005, late: 0.02}
 	case SeasonSeen:

@@ -1,6 +1,10 @@
 package heal
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // Arrival is how labels of the window came in, against how they usually do.
 type Arrival struct {
@@ -51,34 +55,47 @@ type Trait struct {
 	Spread float64 `json:"spread"`
 }
 
-// ordinaryShift is the standard deviation of a shift that no season foretells,
-// in that of a trait between periods.
-const ordinaryShift = 4
-
-// mostTraits is how many independent traits count at most: those of one world
-// go together.
-const mostTraits = 6
+const (
+	// ordinaryShift is the scale of a shift that no season foretells, in that of
+	// a trait between periods.
+	ordinaryShift = 4
+	// marked is how far from its mean a trait must have been at the earlier
+	// phase for that to have been a season, and mostMarked how many such traits
+	// count: those of one world go together.
+	marked     = 2.5
+	mostMarked = 3
+	// noSeason is the log of the factor when no trait was marked.
+	noSeason = -3
+)
 
 // logFactor is log f(now | as at that phase before) less that of the better of:
-// an ordinary window, and a shift of any size. Nil or without traits: the log
-// of one half, since what cannot be compared cannot be told to be a season.
+// an ordinary window, and a shift of any size. Traits that were marked then
+// speak for and against, the most marked first; all others only against. Nil or
+// without traits: the log of one half, since what cannot be compared cannot be
+// told to be a season.
 func (s *Season) logFactor() float64 {
 	if s == nil || len(s.Traits) == 0 {
 		return -math.Ln2
 	}
-	var season, ordinary, shift float64
-	for _, t := range s.Traits {
-		season += logNormal(t.Now-t.Then, 2)
-		ordinary += logNormal(t.Now, max(t.Spread*t.Spread, 1))
-		shift += logNormal(t.Now, 1+ordinaryShift*ordinaryShift)
+	traits := slices.Clone(s.Traits)
+	slices.SortStableFunc(traits, func(a, b Trait) int { return cmp.Compare(math.Abs(b.Then), math.Abs(a.Then)) })
+	sum := 0.0
+	for i, t := range traits {
+		season := logStudent(t.Now-t.Then, math.Sqrt2)
+		other := max(logStudent(t.Now, max(t.Spread, 1)), logStudent(t.Now, ordinaryShift))
+		if d := season - other; d < 0 || i < mostMarked && math.Abs(t.Then) >= marked {
+			sum += d
+		}
 	}
-	weight := min(1, mostTraits/float64(len(s.Traits)))
-	return clip(weight * (season - max(ordinary, shift)))
+	if math.Abs(traits[0].Then) < marked {
+		sum = min(sum, noSeason)
+	}
+	return clip(sum)
 }
 
-// logNormal is the log density of N(0, variance) at x, x cut at 12 standard
-// deviations.
-func logNormal(x, variance float64) float64 {
-	z2 := min(x*x/variance, 144)
-	return -0.5 * (z2 + math.Log(2*math.Pi*variance))
+// logStudent is the log density at x of Student's t with 4 degrees of freedom
+// and a scale.
+func logStudent(x, scale float64) float64 {
+	z := x / scale
+	return math.Log(0.375) - 2.5*math.Log1p(z*z/4) - math.Log(scale)
 }

@@ -254,7 +254,7 @@ func (w *clinicWorld) inputs(rng *rand.Rand, day int, temp, crowd float64) clini
 	var r clinicRow
 	move := 0.0
 	if w.ailing(MovedInputs, day) {
-		move = []float64{0.3, 0.7, 1.5}[w.o.Severity]
+		move = []float64{0.4, 1, 2}[w.o.Severity]
 	}
 	which := w.variant % 3
 	r.region, r.thing = rng.IntN(len(w.regions)), rng.IntN(len(w.things))
@@ -274,7 +274,7 @@ func (w *clinicWorld) inputs(rng *rand.Rand, day int, temp, crowd float64) clini
 		case 1:
 			flow += move
 		default:
-			if swap < move/2 {
+			if swap < move/2.5 {
 				r.region = 0
 			}
 		}
