@@ -86,7 +86,7 @@ var prior = []struct {
 	kind  CauseKind
 	share float64
 }{
-	{NoCause, 0.50}, {CovariateShift, 0.12}, {DataFault, 0.10}, {TargetShift, 0.08},
+	{NoCause, 0.46}, {CovariateShift, 0.16}, {DataFault, 0.10}, {TargetShift, 0.08},
 	{ConceptShift, 0.08}, {SeasonSeen, 0.06}, {PoisonedLabels, 0.03}, {LateLabels, 0.03},
 }
 
@@ -106,11 +106,11 @@ type chances struct {
 func chancesOf(k CauseKind) chances {
 	switch k {
 	case DataFault:
-		return chances{fault: 0.9, inputs: 0.1, same: 0.25, target: 0.25, concept: 0.4, spoilt: 0.1, late: 0.02}
+		return chances{fault: 0.9, inputs: 0.1, same: 0.4, target: 0.2, concept: 0.3, spoilt: 0.1, late: 0.02}
 	case CovariateShift:
-		return chances{fault: 0.02, inputs: 0.95, same: 0.95, target: 0.025, concept: 0.02, spoilt: 0.005, late: 0.02}
+		return chances{fault: 0.01, inputs: 0.95, same: 0.97, target: 0.01, concept: 0.015, spoilt: 0.005, late: 0.02}
 	case TargetShift:
-		return chances{fault: 0.01, inputs: 0.25, same: 0.05, target: 0.85, concept: 0.095, spoilt: 0.005, late: 0.02}
+		return chances{fault: 0.01, inputs: 0.15, same: 0.05, target: 0.85, concept: 0.095, spoilt: 0.005, late: 0.02}
 	case ConceptShift:
 		return chances{fault: 0.01, inputs: 0.2, same: 0.05, target: 0.1, concept: 0.845, spoilt: 0.005, late: 0.02}
 	case SeasonSeen:

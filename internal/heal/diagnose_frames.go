@@ -170,6 +170,24 @@ func (f *numberFrame) residuals(moved bool) (then, now, vThen, vNow []float64) {
 	return then, now, vThen, vNow
 }
 
+// centred takes each batch's median away: a batch that moved as a whole is not
+// spoilt.
+func centred(z []float64, block []int) []float64 {
+	out := make([]float64, len(z))
+	for lo := 0; lo < len(z); {
+		hi := lo
+		for hi < len(z) && block[hi] == block[lo] {
+			hi++
+		}
+		m, _ := robust(z[lo:hi])
+		for i := lo; i < hi; i++ {
+			out[i] = z[i] - m
+		}
+		lo = hi
+	}
+	return out
+}
+
 // spoilt mixes Student's t with 4 degrees of freedom, for labels that are as
 // always, with a Cauchy ten times as wide.
 func (f *numberFrame) spoilt() ([]spoiltBatch, float64) {
@@ -180,7 +198,8 @@ func (f *numberFrame) spoilt() ([]spoiltBatch, float64) {
 		return func(i int) float64 { return d(z[i]) }
 	}
 	before, _ := bestShare(0, len(f.zThen), of(f.zThen, student), of(f.zThen, cauchy))
-	return batchesOf(f.now.Block, before, of(f.zNow, student), of(f.zNow, cauchy)), before
+	z := centred(f.zNow, f.now.Block)
+	return batchesOf(f.now.Block, before, of(z, student), of(z, cauchy)), before
 }
 
 // classFrame measures labels against probabilities, recalibrated on the rows
@@ -286,7 +305,8 @@ func (f *classFrame) residuals(moved bool) (then, now, vThen, vNow []float64) {
 	return then, now, vThen, vNow
 }
 
-// spoilt mixes labels that are as always with labels turned over.
+// spoilt mixes labels that are as always, but for the move of the whole, with
+// labels turned over.
 func (f *classFrame) spoilt() ([]spoiltBatch, float64) {
 	of := func(label, p []float64, turned bool) func(int) float64 {
 		return func(i int) float64 {
@@ -297,7 +317,11 @@ func (f *classFrame) spoilt() ([]spoiltBatch, float64) {
 		}
 	}
 	before, _ := bestShare(0, len(f.pThen), of(f.then.Label, f.pThen, false), of(f.then.Label, f.pThen, true))
-	return batchesOf(f.now.Block, before, of(f.now.Label, f.pNow, false), of(f.now.Label, f.pNow, true)), before
+	p := make([]float64, len(f.pNow))
+	for i, x := range f.pNow {
+		p[i] = logistic(logOdds(x) + f.shift)
+	}
+	return batchesOf(f.now.Block, before, of(f.now.Label, p, false), of(f.now.Label, p, true)), before
 }
 
 // quantiles are the n−1 inner cuts of n equal parts.

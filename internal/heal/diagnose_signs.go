@@ -69,10 +69,10 @@ const (
 )
 
 // logFactor is log f(now | as at that phase before) less that of the better of:
-// an ordinary window, and a shift of any size. Traits that were marked then
-// speak for and against, the most marked first; all others only against. Nil or
-// without traits: the log of one half, since what cannot be compared cannot be
-// told to be a season.
+// an ordinary window, and a shift of any size. What counts are the traits that
+// were most marked then, and those that are now and were not. Nil or without
+// traits: the log of one half, since what cannot be compared cannot be told to
+// be a season.
 func (s *Season) logFactor() float64 {
 	if s == nil || len(s.Traits) == 0 {
 		return -math.Ln2
@@ -83,8 +83,8 @@ func (s *Season) logFactor() float64 {
 	for i, t := range traits {
 		season := logStudent(t.Now-t.Then, math.Sqrt2)
 		other := max(logStudent(t.Now, max(t.Spread, 1)), logStudent(t.Now, ordinaryShift))
-		if d := season - other; d < 0 || i < mostMarked && math.Abs(t.Then) >= marked {
-			sum += d
+		if then := math.Abs(t.Then) >= marked; then && i < mostMarked || !then && math.Abs(t.Now) >= marked {
+			sum += season - other
 		}
 	}
 	if math.Abs(traits[0].Then) < marked {

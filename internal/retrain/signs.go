@@ -79,7 +79,9 @@ func (s *Seen) readReport(out *heal.Signs) {
 		if f.Kind == "volume" && float64(s.Unseen) > 1.2*float64(r.ReferenceRows) {
 			continue
 		}
-		out.Faults = append(out.Faults, heal.FaultSign{Column: f.Column, Kind: f.Kind, Detail: f.Detail})
+		if !tooHot(r.Columns[f.Column], f) {
+			out.Faults = append(out.Faults, heal.FaultSign{Column: f.Column, Kind: f.Kind, Detail: f.Detail})
+		}
 	}
 	weight := s.weights()
 	for _, name := range r.Order {
@@ -100,6 +102,16 @@ func (s *Seen) readReport(out *heal.Signs) {
 		p := float64(d.P)
 		out.Together = &p
 	}
+}
+
+// tooHot says that a column cannot have become degrees Fahrenheit, which is the
+// one slip of units without a factor, since it never held degrees Celsius.
+func tooHot(c *monitor.Column, f monitor.Fault) bool {
+	const hottest = 100
+	if c == nil || f.Kind != monitor.UnitChange || f.Factor != 0 {
+		return false
+	}
+	return slices.ContainsFunc(c.Quantiles, func(q monitor.Quantile) bool { return q.Then > hottest })
 }
 
 // mostMissing is the share of rows by which missing values may become more
@@ -157,7 +169,7 @@ func (s *Seen) partFaults(ctx context.Context, out *heal.Signs) error {
 			return fmt.Errorf("look for faults in a part of the window: %w", err)
 		}
 		for _, f := range r.Faults {
-			if slices.Contains(partial, f.Kind) {
+			if slices.Contains(partial, f.Kind) && !tooHot(r.Columns[f.Column], f) {
 				visit(f)
 			}
 		}
