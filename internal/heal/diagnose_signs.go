@@ -64,6 +64,12 @@ const (
 	// count: those of one world go together.
 	marked     = 2.5
 	mostMarked = 3
+	// odd is how far from its mean a trait must be now, and not have been then,
+	// to speak against a season.
+	odd = 4
+	// recurs is by what a marked phase raises the odds of a season before the
+	// window is looked at: what was so in one year mostly is in the next.
+	recurs = 6
 	// noSeason is the log of the factor when no trait was marked.
 	noSeason = -3
 )
@@ -83,14 +89,14 @@ func (s *Season) logFactor() float64 {
 	for i, t := range traits {
 		season := logStudent(t.Now-t.Then, math.Sqrt2)
 		other := max(logStudent(t.Now, max(t.Spread, 1)), logStudent(t.Now, ordinaryShift))
-		if then := math.Abs(t.Then) >= marked; then && i < mostMarked || !then && math.Abs(t.Now) >= marked {
+		if then := math.Abs(t.Then) >= marked; then && i < mostMarked || !then && math.Abs(t.Now) >= odd {
 			sum += season - other
 		}
 	}
 	if math.Abs(traits[0].Then) < marked {
-		sum = min(sum, noSeason)
+		return clip(min(sum, noSeason))
 	}
-	return clip(sum)
+	return clip(sum + math.Log(recurs))
 }
 
 // logStudent is the log density at x of Student's t with 4 degrees of freedom
