@@ -86,8 +86,8 @@ var prior = []struct {
 	kind  CauseKind
 	share float64
 }{
-	{NoCause, 0.46}, {CovariateShift, 0.16}, {DataFault, 0.10}, {TargetShift, 0.08},
-	{ConceptShift, 0.08}, {SeasonSeen, 0.06}, {PoisonedLabels, 0.03}, {LateLabels, 0.03},
+	{NoCause, 0.55}, {CovariateShift, 0.14}, {DataFault, 0.08}, {TargetShift, 0.06},
+	{ConceptShift, 0.07}, {SeasonSeen, 0.05}, {PoisonedLabels, 0.025}, {LateLabels, 0.025},
 }
 
 // chances are how often each sign is there under each cause: the stated, and
@@ -108,13 +108,13 @@ func chancesOf(k CauseKind) chances {
 	case DataFault:
 		return chances{fault: 0.9, inputs: 0.1, same: 0.4, target: 0.2, concept: 0.3, spoilt: 0.1, late: 0.003}
 	case CovariateShift:
-		return chances{fault: 0.01, inputs: 0.95, same: 0.97, target: 0.01, concept: 0.015, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.95, same: 0.975, target: 0.005, concept: 0.015, spoilt: 0.005, late: 0.003}
 	case TargetShift:
-		return chances{fault: 0.01, inputs: 0.15, same: 0.05, target: 0.85, concept: 0.095, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.15, same: 0.05, target: 0.92, concept: 0.025, spoilt: 0.005, late: 0.003}
 	case ConceptShift:
-		return chances{fault: 0.01, inputs: 0.2, same: 0.05, target: 0.1, concept: 0.845, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.1, same: 0.05, target: 0.03, concept: 0.915, spoilt: 0.005, late: 0.003}
 	case SeasonSeen:
-		return chances{fault: 0.01, inputs: 0.6, same: 0.4, target: 0.3, concept: 0.29, spoilt: 0.01, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.6, same: 0.5, target: 0.4, concept: 0.09, spoilt: 0.01, late: 0.003}
 	case PoisonedLabels:
 		return chances{fault: 0.005, inputs: 0.02, same: 0.04, target: 0.04, concept: 0.02, spoilt: 0.9, late: 0.003}
 	case LateLabels:

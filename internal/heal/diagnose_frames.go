@@ -123,10 +123,15 @@ func cutAll(z []float64) []float64 {
 // whole fits the residuals now by a + b·output in least squares on cut
 // residuals; the design effect is that of the blocks then.
 func (f *numberFrame) whole() wholeMove {
-	e, x, v, _ := f.residuals(false)
+	e, _, v, _ := f.residuals(false)
 	one := make([]int, len(e))
 	design := math.Max(1, binned(e, v, f.then.Block, one, 1).design())
 	var g11, g12, g22, h1, h2 float64
+	middle, _ := robust(f.zNow)
+	x := make([]float64, len(f.zNow))
+	for i, z := range f.zNow {
+		x[i] = middle + max(-wild, min(wild, z-middle)) - f.centre
+	}
 	for i, r := range x {
 		s := math.Sqrt(f.variance)
 		u, w := 1/f.scales[i]/s, f.now.Output[i]/f.scales[i]/s
@@ -157,14 +162,15 @@ func (f *numberFrame) residuals(moved bool) (then, now, vThen, vNow []float64) {
 			z[i] = f.zNow[i] - (f.a+f.b*f.now.Output[i])/f.scales[i]
 		}
 	}
-	now = cutAll(z)
+	now = cutAll(centred(z, f.now.Block))
 	vThen, vNow = make([]float64, len(then)), make([]float64, len(now))
 	for i := range then {
 		then[i] -= f.centre
 		vThen[i] = f.variance
 	}
+	level := mean(now)
 	for i := range now {
-		now[i] -= f.centre
+		now[i] -= level
 		vNow[i] = f.variance
 	}
 	return then, now, vThen, vNow
@@ -302,7 +308,24 @@ func (f *classFrame) residuals(moved bool) (then, now, vThen, vNow []float64) {
 	}
 	then, vThen = side(f.then.Label, f.pThen, 0)
 	now, vNow = side(f.now.Label, f.pNow, shift)
+	level(now, vNow, f.now.Block)
 	return then, now, vThen, vNow
+}
+
+// level takes from each batch's residuals their mean, by their variances.
+func level(e, v []float64, block []int) {
+	for lo := 0; lo < len(e); {
+		hi := lo
+		se, sv := 0.0, 0.0
+		for hi < len(e) && block[hi] == block[lo] {
+			se, sv = se+e[hi], sv+v[hi]
+			hi++
+		}
+		for i := lo; i < hi; i++ {
+			e[i] -= v[i] * se / max(sv, 1e-12)
+		}
+		lo = hi
+	}
 }
 
 // spoilt mixes labels that are as always, but for the move of the whole, with

@@ -105,8 +105,10 @@ func effective(n int, design float64) float64 { return math.Max(float64(n)/desig
 type frame interface {
 	// whole is the gain in log likelihood of moving all of the rows now as one.
 	whole() wholeMove
-	// residuals are those of both sides with their variances, those now after
-	// the move of the whole when moved.
+	// residuals are those of both sides with their variances, those now less
+	// the move of the whole, when moved, and less what each batch moved by: a
+	// change that comes within the window must not be taken for one by a column
+	// whose values go with the days.
 	residuals(moved bool) (then, now []float64, vThen, vNow []float64)
 	// spoilt is for each batch of the rows now the gain of the best share of
 	// spoilt labels, and before the share then.

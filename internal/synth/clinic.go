@@ -118,7 +118,7 @@ type clinicWorld struct {
 
 func newClinicWorld(seed uint64, o ClinicOptions) *clinicWorld {
 	rng := rand.New(rand.NewPCG(seed, 1000+uint64(o.Family)))
-	w := &clinicWorld{o: o, seed: seed, perDay: 30, noise: 0.45, memory: 0.6, sway: 0.1, event: 0.1}
+	w := &clinicWorld{o: o, seed: seed, perDay: 30, noise: 0.45, memory: 0.6, sway: 0.1, event: 0.05}
 	if o.Family == 1 {
 		w.perDay, w.noise, w.memory, w.sway = 40, 0.55, 0.75, 0.08
 	}
