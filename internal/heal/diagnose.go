@@ -106,21 +106,21 @@ type chances struct {
 func chancesOf(k CauseKind) chances {
 	switch k {
 	case DataFault:
-		return chances{fault: 0.9, inputs: 0.1, same: 0.4, target: 0.2, concept: 0.3, spoilt: 0.1, late: 0.003}
+		return chances{fault: 0.9, inputs: 0.15, same: 0.4, target: 0.2, concept: 0.35, spoilt: 0.05, late: 0.003}
 	case CovariateShift:
-		return chances{fault: 0.01, inputs: 0.95, same: 0.975, target: 0.005, concept: 0.015, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.95, same: 0.978, target: 0.005, concept: 0.015, spoilt: 0.002, late: 0.003}
 	case TargetShift:
-		return chances{fault: 0.01, inputs: 0.15, same: 0.05, target: 0.92, concept: 0.025, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.15, same: 0.05, target: 0.923, concept: 0.025, spoilt: 0.002, late: 0.003}
 	case ConceptShift:
-		return chances{fault: 0.01, inputs: 0.1, same: 0.05, target: 0.03, concept: 0.915, spoilt: 0.005, late: 0.003}
+		return chances{fault: 0.01, inputs: 0.1, same: 0.05, target: 0.03, concept: 0.918, spoilt: 0.002, late: 0.003}
 	case SeasonSeen:
 		return chances{fault: 0.01, inputs: 0.6, same: 0.5, target: 0.4, concept: 0.09, spoilt: 0.01, late: 0.003}
 	case PoisonedLabels:
-		return chances{fault: 0.005, inputs: 0.02, same: 0.04, target: 0.04, concept: 0.02, spoilt: 0.9, late: 0.003}
+		return chances{fault: 0.005, inputs: 0.05, same: 0.04, target: 0.04, concept: 0.02, spoilt: 0.9, late: 0.003}
 	case LateLabels:
-		return chances{fault: 0.005, inputs: 0.02, same: 0.96, target: 0.02, concept: 0.015, spoilt: 0.005, late: 0.98}
+		return chances{fault: 0.005, inputs: 0.05, same: 0.963, target: 0.02, concept: 0.015, spoilt: 0.002, late: 0.98}
 	}
-	return chances{fault: 0.005, inputs: 0.02, same: 0.97, target: 0.01, concept: 0.015, spoilt: 0.005, late: 0.003}
+	return chances{fault: 0.005, inputs: 0.02, same: 0.973, target: 0.01, concept: 0.015, spoilt: 0.002, late: 0.003}
 }
 
 // sure is how many times as likely as the second the first cause must be to

@@ -150,3 +150,18 @@ func short(v float64) string {
 func percent(share float64) string {
 	return strconv.FormatFloat(100*share, 'f', 1, 64) + " %"
 }
+
+// String is the cause in a few words, with where it sits.
+func (c Cause) String() string {
+	s := c.Kind.words()
+	if c.Form != "" {
+		s += " (" + strings.ReplaceAll(c.Form, "_", " ") + ")"
+	}
+	switch {
+	case c.Segment != "":
+		s += ", where " + c.Segment
+	case len(c.Columns) > 0:
+		s += ", in " + strings.Join(c.Columns, ", ")
+	}
+	return s
+}
