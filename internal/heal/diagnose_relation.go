@@ -139,14 +139,14 @@ func (r *Relation) weighColumns(then, now Outcomes, columns []Binning, f frame, 
 		greatest := 0.0
 		design := math.Max(1, s.design())
 		for b := range c.Bins {
-			if t.v[b] < 5*r.rowVariance(w) || s.v[b] < 5*r.rowVariance(v) {
+			if t.v[b] <= 0 || s.v[b] <= 0 || t.v[b] < 5*mean(w) || s.v[b] < 5*mean(v) {
 				continue
 			}
 			d := t.e[b] - t.v[b]*s.e[b]/s.v[b]
 			z := d * d / (t.v[b] * (1 + t.v[b]/s.v[b]))
 			gain += z / 2
 			used++
-			if z > greatest {
+			if strongest < 0 || z > greatest {
 				greatest, strongest = z, b
 			}
 		}
@@ -166,9 +166,6 @@ func (r *Relation) weighColumns(then, now Outcomes, columns []Binning, f frame, 
 	}
 	r.Concept = whole + best - math.Log(float64(found))
 }
-
-// rowVariance is the mean variance of a row.
-func (r *Relation) rowVariance(v []float64) float64 { return mean(v) }
 
 // weighSpoilt sets Spoilt: batches whose labels are spoilt in part, of which
 // there are at most half; a change that fills the window is no bad batch.

@@ -100,8 +100,8 @@ func (s *Season) logFactor() float64 {
 }
 
 // logStudent is the log density at x of Student's t with 4 degrees of freedom
-// and a scale.
+// and a scale. x is cut at a million scales.
 func logStudent(x, scale float64) float64 {
-	z := x / scale
+	z := max(-1e6, min(1e6, x/scale))
 	return math.Log(0.375) - 2.5*math.Log1p(z*z/4) - math.Log(scale)
 }
