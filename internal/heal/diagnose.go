@@ -227,8 +227,8 @@ func logSum(v ...float64) float64 {
 const alternative = 0.2
 
 // moved is the log of the Bayes factor for a change in the columns that have no
-// fault, by the least p-value among them, corrected for their number (Šidák),
-// or by the classifier's. 0 when nothing was compared.
+// fault, by the least p-value among them and, when none has one, the
+// classifier's, corrected for their number (Šidák). 0 when nothing was compared.
 func (s Signs) moved() float64 {
 	least, n := math.NaN(), 0
 	for _, in := range s.Inputs {
@@ -240,7 +240,12 @@ func (s Signs) moved() float64 {
 			least = in.P
 		}
 	}
-	if n == 0 {
+	if t := s.Together; t != nil && len(s.Faults) == 0 {
+		if n++; n == 1 || *t < least {
+			least = *t
+		}
+	}
+	if n == 0 || math.IsNaN(least) {
 		return 0
 	}
 	// 1−(1−p)ⁿ without loss for small p.
