@@ -194,11 +194,26 @@ func (s *Seen) partFaults(ctx context.Context, out *heal.Signs) error {
 	}
 	for _, f := range found {
 		known := slices.ContainsFunc(out.Faults, func(g heal.FaultSign) bool { return g.Column == f.Column && g.Kind == f.Kind })
+		if f.Kind == monitor.FrozenChange && longestRun(before.Column(f.Column)) >= partRows/2 {
+			continue // it often stands still, such as a price list or a week's number
+		}
 		if !known && !usual[f.Column+"\x00"+f.Kind] {
 			out.Faults = append(out.Faults, heal.FaultSign{Column: f.Column, Kind: f.Kind, Detail: f.Detail, Part: true})
 		}
 	}
 	return nil
+}
+
+// longestRun is the greatest number of rows on end with one value; 0 for nil.
+func longestRun(c *table.Column) int {
+	longest, run := 0, 0
+	for i := 0; c != nil && i < c.Len(); i++ {
+		if run++; i > 0 && c.Format(i) != c.Format(i-1) {
+			run = 1
+		}
+		longest = max(longest, run)
+	}
+	return longest
 }
 
 // first is the first labelled row of the window.
