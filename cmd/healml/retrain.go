@@ -77,7 +77,7 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	if err != nil {
 		return nil, err
 	}
-	reasons, err := a.reasons(champion.Manifest.Version, promoted)
+	reasons, report, err := a.reasons(champion.Manifest.Version, promoted)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
 		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
 		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
-		Reasons: reasons, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
 		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,
 	})
 	if err != nil {
@@ -124,11 +124,11 @@ func promotedAt(reg *registry.Registry, champion *registry.Loaded) (time.Time, e
 }
 
 // reasons is what the drift reports on a version say that were made since it
-// was promoted: the newest, and how many agree.
-func (a *app) reasons(version string, promoted time.Time) ([]string, error) {
+// was promoted: the newest, which is returned, too, and how many agree.
+func (a *app) reasons(version string, promoted time.Time) ([]string, *monitor.Report, error) {
 	ids, err := monitor.ListReports(a.reports())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var drifted *monitor.Report
 	count := 0
@@ -145,13 +145,13 @@ func (a *app) reasons(version string, promoted time.Time) ([]string, error) {
 		}
 	}
 	if drifted == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	reasons := []string{fmt.Sprintf("report %s: %s", drifted.ReportID, drifted.Verdict)}
 	if count > 1 {
 		reasons[0] += fmt.Sprintf(" (%d reports say so since the champion took over)", count)
 	}
-	return reasons, nil
+	return reasons, drifted, nil
 }
 
 // trainingData are the rows that the first model was trained on, nil when the

@@ -28,20 +28,23 @@ type Incident struct {
 	Format   int         `json:"format"`
 	ID       string      `json:"incident_id"`
 	At       time.Time   `json:"at"`
-	Champion string      `json:"champion"`          // version in force at the time
-	Learned  time.Time   `json:"learned,omitzero"`  // newest row it knew; zero when it has no times
-	Reasons  []string    `json:"reasons"`           // to look for a cure
-	Rows     int         `json:"rows"`              // labelled rows that could be learnt from
-	Labels   int         `json:"labels"`            // those that the champion did not know
-	Excluded []Exclusion `json:"excluded"`          // broken stretches, left out
-	Metric   string      `json:"metric,omitempty"`  // of the losses below; lower is better
-	Trials   []Trial     `json:"trials"`            // every cure, on the same rows
-	Policy   heal.Policy `json:"policy"`            // the bounds that held
-	Action   heal.Action `json:"action"`            // what was done
-	Cure     string      `json:"cure,omitempty"`    // the trial that won
-	Promoted bool        `json:"promoted"`          // whether a new version is in force
-	Version  string      `json:"version,omitempty"` // the version that was published
-	Reason   string      `json:"reason"`            // why, in one sentence
+	Champion string      `json:"champion"`         // version in force at the time
+	Learned  time.Time   `json:"learned,omitzero"` // newest row it knew; zero when it has no times
+	Reasons  []string    `json:"reasons"`          // to look for a cure
+	Rows     int         `json:"rows"`             // labelled rows that could be learnt from
+	Labels   int         `json:"labels"`           // those that the champion did not know
+	Excluded []Exclusion `json:"excluded"`         // broken stretches, left out
+	// Diagnosis is what lies behind the reasons; nil when there was none, or
+	// within the cooldown.
+	Diagnosis *heal.Diagnosis `json:"diagnosis,omitempty"`
+	Metric    string          `json:"metric,omitempty"`  // of the losses below; lower is better
+	Trials    []Trial         `json:"trials"`            // every cure, on the same rows
+	Policy    heal.Policy     `json:"policy"`            // the bounds that held
+	Action    heal.Action     `json:"action"`            // what was done
+	Cure      string          `json:"cure,omitempty"`    // the trial that won
+	Promoted  bool            `json:"promoted"`          // whether a new version is in force
+	Version   string          `json:"version,omitempty"` // the version that was published
+	Reason    string          `json:"reason"`            // why, in one sentence
 }
 
 func (in *Incident) note(a heal.Assessment) {
@@ -147,6 +150,7 @@ func (in *Incident) Story() string {
 		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, when, e.Why, e.Column)
 	}
 	fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
+	in.tellCauses(&b)
 	in.tellTrials(&b)
 	fmt.Fprintf(&b, "\n## What was decided\n\n%s\n", in.decision())
 	return b.String()

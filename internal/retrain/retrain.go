@@ -17,6 +17,7 @@ import (
 	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/table"
@@ -27,10 +28,11 @@ import (
 type Options struct {
 	Policy   heal.Policy
 	Sources  Sources
-	Reasons  []string // what drift reports said since the champion took over
-	Force    bool     // act without a reason; the gate holds all the same
-	DryRun   bool     // decide and tell, change nothing
-	MaxRows  int      // newest labelled rows learnt from; 0: all
+	Reasons  []string        // what drift reports said since the champion took over
+	Report   *monitor.Report // the newest of them that found drift; nil: none
+	Force    bool            // act without a reason; the gate holds all the same
+	DryRun   bool            // decide and tell, change nothing
+	MaxRows  int             // newest labelled rows learnt from; 0: all
 	Seed     uint64
 	Threads  int
 	Now      time.Time
@@ -90,6 +92,11 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	a := heal.Assess(o.Policy, evidence)
 	in.note(a)
 	in.identify()
+	if len(in.Reasons) > 0 {
+		if in.Diagnosis, err = diagnose(ctx, champion, h.rows, unseen, o); err != nil {
+			return nil, fmt.Errorf("diagnose: %w", err)
+		}
+	}
 	if !a.Act {
 		return in, nil
 	}

@@ -1,0 +1,92 @@
+package retrain
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/table"
+	"github.com/healml/healml/internal/train"
+)
+
+// labelHistory is how far before the window labels are looked at, to know how
+// late they usually are.
+const labelHistory = 90 * 24 * time.Hour
+
+// diagnose says what lies behind what the report found, from the rows that
+// could be learnt from and the logs.
+func diagnose(ctx context.Context, champion *registry.Loaded, rows *train.Rows, unseen int, o Options) (*heal.Diagnosis, error) {
+	p, err := parameters(champion, o)
+	if err != nil {
+		return nil, err
+	}
+	s := Seen{
+		Report: o.Report, Rows: rows, Unseen: unseen, Champion: champion.Model, Params: p, Importance: champion.Metrics.Importance,
+		Reference: o.Sources.Reference, Now: o.Now,
+	}
+	if o.Report != nil && o.Report.Window.From != "" {
+		if s.From, err = time.Parse(time.RFC3339, o.Report.Window.From); err != nil {
+			return nil, fmt.Errorf("window of report %s: %w", o.Report.ReportID, err)
+		}
+		if err := s.readLogs(o.Sources); err != nil {
+			return nil, err
+		}
+	}
+	return Diagnose(ctx, s)
+}
+
+// readLogs takes the window's rows, and when labels came in.
+func (s *Seen) readLogs(src Sources) error {
+	end := s.Now.UnixMicro() + 1
+	preds, _, err := predlog.Read(src.Predictions, s.From.Add(-labelHistory).UnixMicro(), end, predlog.ReadOptions{})
+	if err != nil {
+		return fmt.Errorf("read predictions: %w", err)
+	}
+	actuals, _, err := predlog.ReadActuals(src.Actuals, 0, end, predlog.ReadOptions{})
+	if err != nil {
+		return fmt.Errorf("read actuals: %w", err)
+	}
+	joined, _ := predlog.Join(preds, actuals, s.Champion.Template.Task)
+	served, came := joined.Column(predlog.ColumnTime), joined.Column(predlog.ColumnActualTime)
+	var window []int
+	for i := range joined.NumRows() {
+		a := Arrival{Served: served.Times[i], Label: table.NoTime}
+		if came != nil {
+			a.Label = came.Times[i]
+		}
+		s.Labels = append(s.Labels, a)
+		if a.Served >= s.From.UnixMicro() {
+			window = append(window, i)
+		}
+	}
+	s.Window = joined.Take(window)
+	return nil
+}
+
+// mostTold is how many causes a story tells.
+const mostTold = 3
+
+// tellCauses puts the likeliest causes into words.
+func (in *Incident) tellCauses(b *strings.Builder) {
+	if in.Diagnosis == nil {
+		return
+	}
+	fmt.Fprintf(b, "\n## What is behind it\n\n")
+	for i, c := range in.Diagnosis.Causes {
+		if i >= mostTold || i > 0 && c.Probability < 0.05 {
+			break
+		}
+		fmt.Fprintf(b, "%d. **%s**, %.0f %%", i+1, c, 100*c.Probability)
+		if c.Harmless {
+			fmt.Fprintf(b, ", and harmless: the model hardly rests on it")
+		}
+		fmt.Fprintf(b, "\n")
+		for _, e := range c.Evidence {
+			fmt.Fprintf(b, "   - %s\n", e)
+		}
+	}
+}
