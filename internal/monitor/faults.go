@@ -100,7 +100,7 @@ func (j *job) unit(a, b []float64) {
 			}
 		}
 	}
-	if k := near(a, b, 1.8, 32); k < fit && k <= min(unitClose, unitGain*d) {
+	if k := near(a, b, 1.8, 32); k < fit && k <= min(unitClose, unitGain*d) && weather(a) {
 		j.fault(Fault{Kind: "unit", Detail: "the values look like degrees Fahrenheit where the reference has degrees Celsius"})
 		return
 	}
@@ -116,6 +116,12 @@ func (j *job) unit(a, b []float64) {
 	}
 	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s",
 		short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+}
+
+// weather reports whether values may be degrees Celsius: elsewhere the slip to
+// Fahrenheit is near to an ordinary shift.
+func weather(sorted []float64) bool {
+	return drift.Quantile(sorted, 0.01) >= -90 && drift.Quantile(sorted, 0.99) <= 120
 }
 
 // unitOfOne is unit for a column of one value, which only a great factor or
