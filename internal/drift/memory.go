@@ -4,7 +4,7 @@ import "math"
 
 const (
 	memoryUnits = 12  // of the reference, below which memory cannot be told
-	memorySure  = 2.5 // standard errors of the correlation of neighbours
+	memorySure  = 2   // standard errors of the correlation of neighbours
 	mostMemory  = 0.9 // correlation of neighbours that is reckoned with
 )
 
@@ -32,7 +32,8 @@ func (d *duel) remembered(figures func(n, out []float64), count int) float64 {
 	if r < memorySure/math.Sqrt(float64(h)) {
 		return 1
 	}
-	r = min(r, mostMemory)
+	// Short series understate it (Marriott & Pope 1954; Kendall 1954).
+	r = min(r+(1+3*r)/float64(h), mostMemory)
 	n, m := float64(d.n), float64(d.m)
 	units := m / (float64(d.window) / 2)
 	return max(1, (growth(r, units)/m+growth(r, float64(h))/n)/(1/n+1/m)/growth(r, 2))
