@@ -145,17 +145,21 @@ func (g *Guard) move(in *Incident, m heal.Move, from registry.Pointer, now time.
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(doc)
 	if err := g.add(heal.Event{Kind: heal.Intended, At: m.At, Move: &m}); err != nil {
 		return err
 	}
 	err = g.reg.Move(from, registry.Move{
-		To: m.To, Back: m.Kind == heal.MoveRollback, Reason: m.Reason, At: m.At, Incident: in.ID, SHA256: hex.EncodeToString(sum[:]),
+		To: m.To, Back: m.Kind == heal.MoveRollback, Reason: m.Reason, At: m.At, Incident: in.ID, SHA256: hexSum(doc),
 	})
 	if err != nil {
 		return errors.Join(err, g.resolve(now))
 	}
 	return g.finish(now)
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // finish makes the incident of the intent appear and records the end.
