@@ -278,6 +278,11 @@ func (a *app) chainFaults() (faults []string, links int) {
 	if err != nil {
 		return []string{err.Error()}, 0
 	}
+	if s, err := retrain.ReadGuard(a.guardOptions()); err != nil {
+		faults = append(faults, err.Error())
+	} else if n := len(chain); s.Generation > n {
+		faults = append(faults, fmt.Sprintf("the history ends with record %d, healing has seen %d: records are missing", n, s.Generation))
+	}
 	for _, l := range chain {
 		if l.Fault != "" {
 			faults = append(faults, l.Fault)

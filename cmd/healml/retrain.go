@@ -57,6 +57,9 @@ nothing is promoted any more until somebody runs healml retrain --thaw.`,
 
 func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
 	in, err := a.heal(ctx, o)
+	if in == nil {
+		a.gauges = nil // what the last good run found stays
+	}
 	if in != nil && !o.dryRun { // also when it could not be written down
 		a.tellHealing(in)
 	}
