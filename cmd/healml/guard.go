@@ -95,24 +95,42 @@ func (a *app) watchAside() {
 	}
 }
 
-// aside runs do with the guard while it holds the lock of the healing job; when
-// that is taken nothing is done, for the job sees to it.
-func (a *app) aside(do func(*retrain.Guard) error) (err error) {
+// aside runs do with the guard, from outside of the healing job; while that is
+// at work nothing is done, for it sees to it by itself.
+func (a *app) aside(do func(*retrain.Guard) error) error {
+	err := a.guarded(0, func() error {
+		g, err := retrain.OpenGuard(a.guardOptions(), a.now())
+		if err != nil {
+			return err
+		}
+		return do(g)
+	})
+	if errors.Is(err, durable.ErrLocked) {
+		return nil
+	}
+	return err
+}
+
+// guardPatience is how long healing waits for another job to have had its look
+// at a bake.
+const guardPatience = 60 * time.Second
+
+// guarded runs do while it holds the lock of the guard, for which it waits.
+func (a *app) guarded(patience time.Duration, do func() error) (err error) {
 	if err := durable.MkdirAll(a.state()); err != nil {
 		return err
 	}
-	lock, err := durable.Lock(filepath.Join(a.state(), "retrain.lock"))
-	if errors.Is(err, durable.ErrLocked) {
-		return nil
-	} else if err != nil {
-		return err
+	const pause = 50 * time.Millisecond
+	lock, err := durable.Lock(filepath.Join(a.state(), "healing.lock"))
+	for tries := patience / pause; errors.Is(err, durable.ErrLocked) && tries > 0; tries-- {
+		time.Sleep(pause)
+		lock, err = durable.Lock(filepath.Join(a.state(), "healing.lock"))
+	}
+	if err != nil {
+		return fmt.Errorf("the guard over promotions: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	g, err := retrain.OpenGuard(a.guardOptions(), a.now())
-	if err != nil {
-		return err
-	}
-	return do(g)
+	return do()
 }
 
 // followHand lets the guard know that a human moved the pointer. A promotion
@@ -273,9 +291,6 @@ func (a *app) healingStatus() *healingStatus {
 	if err != nil {
 		s = unreadable(err, a.now())
 		s.Since = time.Time{}
-	}
-	if pointer, err := a.registry().Pointer(); err == nil && s.Phase == heal.Baking && s.Bake.Promoted != pointer.Version {
-		s.Phase, s.Bake = heal.Steady, nil // a human moved the pointer; the next job writes it down
 	}
 	n, _ := s.Promotions(a.now())
 	return &healingStatus{s.Phase, s.Since, s.Why, s.Bake, s.Passed, n}

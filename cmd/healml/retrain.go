@@ -42,9 +42,11 @@ nothing is promoted any more until somebody runs healml retrain --thaw.`,
 			case o.explain:
 				return runExplain(cmd.Context(), a, o)
 			case o.thaw:
-				return a.job("retrain", func() error { return runThaw(a) })
+				return a.job("retrain", func() error { return a.guarded(guardPatience, func() error { return runThaw(a) }) })
 			}
-			return a.job("retrain", func() error { return runRetrain(cmd.Context(), a, o) })
+			return a.job("retrain", func() error {
+				return a.guarded(guardPatience, func() error { return runRetrain(cmd.Context(), a, o) })
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -42,11 +42,19 @@ func (o GuardOptions) guard() *Guard {
 }
 
 // ReadGuard is the state of the guard as its files have it, an unfinished
-// intent included. Nothing is changed, and no lock is needed. The error matches
-// [ErrJournal] when the files cannot be read.
+// intent included, after what others did to the pointer since. Nothing is
+// changed, and no lock is needed. The error matches [ErrJournal] when the files
+// cannot be read, or is that of the registry's history.
 func ReadGuard(o GuardOptions) (heal.State, error) {
 	g := o.guard()
-	err := g.read()
+	if err := g.read(); err != nil {
+		return g.state, err
+	}
+	events, err := g.unseen(time.Time{})
+	for _, e := range events {
+		e.At = e.Move.At
+		g.state, _ = heal.Next(g.state, e)
+	}
 	return g.state, err
 }
 
@@ -216,9 +224,23 @@ const mostFollowed = 8
 
 // follow takes note of moves of the pointer that the guard did not make.
 func (g *Guard) follow(now time.Time) error {
-	changes, err := g.reg.History()
+	events, err := g.unseen(now)
 	if err != nil {
 		return err
+	}
+	for _, e := range events {
+		if err := g.add(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unseen are those moves.
+func (g *Guard) unseen(now time.Time) (events []heal.Event, err error) {
+	changes, err := g.reg.History()
+	if err != nil {
+		return nil, err
 	}
 	for i, c := range changes {
 		if c.Seq <= g.state.Generation || i < len(changes)-mostFollowed {
@@ -229,11 +251,9 @@ func (g *Guard) follow(now time.Time) error {
 			kind = heal.MoveRollback
 		}
 		m := heal.Move{Kind: kind, At: c.At, From: c.From, To: c.To, Generation: c.Seq, Reason: c.Reason}
-		if err := g.add(heal.Event{Kind: heal.Moved, At: now.UTC(), Move: &m}); err != nil {
-			return err
-		}
+		events = append(events, heal.Event{Kind: heal.Moved, At: now.UTC(), Move: &m})
 	}
-	return nil
+	return events, nil
 }
 
 // Reset puts a journal that cannot be read aside and begins a new one, in
