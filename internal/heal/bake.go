@@ -20,7 +20,7 @@ const (
 	bakeSpans  = 56 // blocks that the whole length has at most: eight a day of a week
 	bakeBlocks = 8  // blocks before which nothing is said, with a week's length those of a day
 	// bakePatience times the length, a bake that has too few labels ends.
-	bakePatience = 8
+	bakePatience = 10
 )
 
 // BakeBlock is a stretch of rows that both versions scored.
@@ -107,7 +107,7 @@ type BakeVerdict struct {
 // is at most Alpha, because the interval is a confidence sequence
 // ([score.SequentialMean]). A bake ends well as soon as the version is proven
 // not to be worse by the margin, else when its time is over, which needs eight
-// blocks; without them it goes on, eight times its length at most.
+// blocks; without them it goes on, ten times its length at most.
 func JudgeBake(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVerdict {
 	excess := make([]float64, len(blocks))
 	v := BakeVerdict{Outcome: BakeRuns, Blocks: len(blocks), E: 1}

@@ -152,7 +152,7 @@ func TestJudgeBakeEnds(t *testing.T) {
 	}{
 		"no label":              {day, 0, heal.BakeRuns, "0 of the 8 blocks"},
 		"few labels":            {20 * day, 7, heal.BakeRuns, "7 of the 8 blocks"},
-		"few labels for long":   {56 * day, 7, heal.BakePassed, "undecided"},
+		"few labels for long":   {70 * day, 7, heal.BakePassed, "undecided"},
 		"nothing proven":        {6 * day, 20, heal.BakeRuns, "nothing is proven"},
 		"nothing proven in all": {7 * day, 20, heal.BakePassed, "not proven worse"},
 	} {
