@@ -206,17 +206,24 @@ func (a *app) tellDrift(r *monitor.Report) {
 
 // tellHealing is tellDrift for a round of healing.
 func (a *app) tellHealing(in *retrain.Incident) {
-	a.gauges = healingGauges(in)
+	a.gauges = append(a.gauges, healingGauges(in)...)
+	a.announceHealing(in)
+}
+
+// announceHealing tells those who are to know of a round of healing.
+func (a *app) announceHealing(in *retrain.Incident) {
 	event := alert.Event{Verdict: in.Reason, ModelVersion: in.Champion, IncidentID: in.ID, Action: string(in.Action)}
-	if in.Promoted {
+	if in.Promoted || in.Action == heal.Rollback {
 		event.Promoted, event.ModelVersion = in.Version, in.Version
 	}
 	// A refusal is the same news for as long as the same champion stays.
 	state := alert.State("rejected "+in.Champion, nil)
 	a.announce("retrain", event, state, func(m *alert.Memory) string {
 		switch {
-		case in.Promoted:
+		case in.Promoted, in.Action == heal.Rollback:
 			return alert.Healed
+		case in.Frozen() && in.Guard.To != "": // it froze just now
+			return alert.Rejected
 		case in.Action == heal.Keep && m.Due(state, a.now(), a.conf.Alert.Repeat):
 			return alert.Rejected
 		}

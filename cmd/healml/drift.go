@@ -165,6 +165,7 @@ func runDrift(ctx context.Context, a *app, w liveWindow) error {
 	}
 	found := a.report(r)
 	a.tellDrift(r)
+	a.watchAside()
 	return errors.Join(found, monitor.PruneReports(a.reports(), a.conf.Drift.Keep))
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -14,8 +15,44 @@ func newIncidentsCommand(a *app) *cobra.Command {
 	incidents.AddCommand(
 		&cobra.Command{Use: "list", Short: "List incidents, oldest first", Args: noArgs, Example: "  healml incidents list", RunE: func(*cobra.Command, []string) error { return runIncidentsList(a) }},
 		&cobra.Command{Use: "show [ID]", Short: "Tell an incident in plain words (default: the last)", Args: atMostOneArg("ID"), Example: "  healml incidents show", RunE: func(_ *cobra.Command, args []string) error { return runIncidentsShow(a, args) }},
+		&cobra.Command{
+			Use: "replay ID", Short: "Compute the decision of an incident again from its files", Args: oneArg("ID"), Example: "  healml incidents replay i20240601t120000z-0badcafe",
+			Long: `Computes the decision of an incident again from data/incidents/ID/ alone: the
+reason, every comparison of a cure with the champion, the choice, the bake. Says
+"same", or what differs to the last bit; exits with 1 when anything does.`,
+			RunE: func(_ *cobra.Command, args []string) error { return runIncidentsReplay(a, args[0]) },
+		},
 	)
 	return incidents
+}
+
+func runIncidentsReplay(a *app, id string) error {
+	found, err := retrain.Replay(a.incidents(), id)
+	if errors.Is(err, retrain.ErrNoBasis) {
+		return errors.Join(err, errBadData)
+	} else if err != nil {
+		return err
+	}
+	result := struct {
+		ID          string               `json:"incident_id"`
+		Same        bool                 `json:"same"`
+		Differences []retrain.Difference `json:"differences"`
+	}{id, len(found) == 0, append([]retrain.Difference{}, found...)}
+	err = a.print(result, func(w io.Writer) error {
+		if result.Same {
+			_, err := fmt.Fprintf(w, "%s same\n", id)
+			return err
+		}
+		fmt.Fprintf(w, "%s DIFFERS\n", id)
+		for _, d := range found {
+			fmt.Fprintf(w, "%s\n  recorded %s\n  replayed %s\n", d.What, d.Recorded, d.Replayed)
+		}
+		return nil
+	})
+	if err == nil && !result.Same {
+		return outcome(exitUnexpected)
+	}
+	return err
 }
 
 func runIncidentsList(a *app) error {

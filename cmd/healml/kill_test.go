@@ -386,13 +386,14 @@ func killRetrain(t *testing.T, v *victim, i int) ([]string, func()) {
 			t.Fatal(err)
 		}
 		in, err := retrain.Read(v.data("incidents"), d.Manifest.Lineage.Incident)
-		switch {
-		case errors.Is(err, retrain.ErrNoIncident) && d.Manifest.Lineage.Reason != "":
-			// The kill came between the promotion and the incident; the version says why it is there.
-			t.Logf("%s is in force without an incident", current)
-		case err != nil || !in.Promoted:
+		if err != nil || !in.Promoted {
 			t.Errorf("%s is in force, its incident is %+v: %v", current, in, err)
+			return
 		}
+		if differs, err := retrain.Replay(v.data("incidents"), in.ID); err != nil || len(differs) > 0 {
+			t.Errorf("%s does not replay: %v, %v", in.ID, differs, err)
+		}
+		healml(t, v.root, nil, "models", "verify")
 	}
 }
 

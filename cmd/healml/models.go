@@ -4,13 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/retrain"
 )
 
 func isNoCurrent(err error) bool { return errors.Is(err, registry.ErrNoCurrent) }
@@ -24,6 +28,7 @@ func newModelsCommand(a *app) *cobra.Command {
 			if err := a.registry().Promote(args[0], reason, a.now()); err != nil {
 				return err
 			}
+			a.followHand(true)
 			return a.printSwitch("promoted", args[0])
 		},
 	}
@@ -34,6 +39,7 @@ func newModelsCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.followHand(false)
 			return a.printSwitch("rolled back to", v)
 		},
 	}
@@ -56,8 +62,8 @@ func newModelsCommand(a *app) *cobra.Command {
 		&cobra.Command{Use: "list", Short: "List versions, oldest first", Args: noArgs, Example: "  healml models list", RunE: func(*cobra.Command, []string) error { return runModelsList(a) }},
 		&cobra.Command{Use: "show [VERSION]", Short: "Show a version: data, template, metrics, service", Args: atMostOneArg("VERSION"), Example: "  healml models show", RunE: func(_ *cobra.Command, args []string) error { return runModelsShow(a, args) }},
 		&cobra.Command{Use: "diff A B", Short: "Show how two versions differ", Args: cobra.ExactArgs(2), Example: "  healml models diff v0001-5f3a9c07 v0002-8c1e22d4", RunE: func(_ *cobra.Command, args []string) error { return runModelsDiff(a, args[0], args[1]) }},
-		&cobra.Command{Use: "verify [VERSION]", Short: "Check every byte of one or all versions", Args: atMostOneArg("VERSION"), Example: "  healml models verify", RunE: func(_ *cobra.Command, args []string) error { return runModelsVerify(a, args) }},
-		promote, rollback, prune, newModelsImportCommand(a),
+		&cobra.Command{Use: "verify [VERSION]", Short: "Check every byte of one or all versions, and the lineage", Args: atMostOneArg("VERSION"), Example: "  healml models verify", RunE: func(_ *cobra.Command, args []string) error { return runModelsVerify(a, args) }},
+		promote, rollback, prune, newModelsImportCommand(a), newModelsTraceCommand(a),
 	)
 	return models
 }
@@ -238,6 +244,15 @@ func runModelsVerify(a *app, args []string) error {
 		}
 		findings = append(findings, f)
 	}
+	links := 0
+	if len(args) == 0 {
+		chain, n := a.chainFaults()
+		links = n
+		for _, fault := range chain {
+			findings = append(findings, finding{Version: "history", Fault: fault})
+			faults = errors.Join(faults, fmt.Errorf("lineage: %s: %w", fault, errBadData))
+		}
+	}
 	err := a.print(findings, func(w io.Writer) error {
 		for _, f := range findings {
 			state := "whole"
@@ -246,9 +261,54 @@ func runModelsVerify(a *app, args []string) error {
 			}
 			fmt.Fprintln(w, f.Version, state)
 		}
+		if len(args) == 0 && faults == nil {
+			fmt.Fprintf(w, "history whole: %d changes, chained from report to service\n", links)
+		}
 		return nil
 	})
 	return errors.Join(err, faults)
+}
+
+// chainFaults checks the lineage: every change of the pointer against the one
+// before it, the version that it put in force, the incident that made it, and
+// the reports that the incident rests on. It returns what does not fit, and
+// how many changes there are.
+func (a *app) chainFaults() (faults []string, links int) {
+	chain, err := a.registry().Chain()
+	if err != nil {
+		return []string{err.Error()}, 0
+	}
+	if s, err := retrain.ReadGuard(a.guardOptions()); err != nil {
+		faults = append(faults, err.Error())
+	} else if n := len(chain); s.Generation > n {
+		faults = append(faults, fmt.Sprintf("the history ends with record %d, healing has seen %d: records are missing", n, s.Generation))
+	}
+	for _, l := range chain {
+		if l.Fault != "" {
+			faults = append(faults, l.Fault)
+		}
+		if l.Incident == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(a.incidents(), l.Incident)); errors.Is(err, fs.ErrNotExist) && l.Seq == chain[len(chain)-1].Seq {
+			continue // a crash came before it appeared; the next healing completes it
+		}
+		if fault := a.incidentFault(l.Incident, l.IncidentSHA256); fault != "" {
+			faults = append(faults, fault)
+			continue
+		}
+		in, err := retrain.Read(a.incidents(), l.Incident)
+		if err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		for _, r := range in.Reports {
+			if a.reportState(r) == "changed" {
+				faults = append(faults, fmt.Sprintf("report %s was changed since the incident %s", r.ID, in.ID))
+			}
+		}
+	}
+	return faults, len(chain)
 }
 
 func runModelsPrune(a *app, keep int) error {

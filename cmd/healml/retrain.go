@@ -17,7 +17,7 @@ import (
 	"github.com/healml/healml/internal/table"
 )
 
-type retrainOptions struct{ force, dryRun bool }
+type retrainOptions struct{ force, dryRun, explain, thaw bool }
 
 func newRetrainCommand(a *app) *cobra.Command {
 	var o retrainOptions
@@ -28,21 +28,40 @@ func newRetrainCommand(a *app) *cobra.Command {
 that are new to it, gathers all labelled rows, lets cures compete with the champion on rows that none of them
 has learnt from, and promotes the winner only if its gain is proven. What was
 seen, tried and decided is kept in data/incidents/. Exits with 11 when cures
-were tried and none was proven better.`,
-		Example: "  healml retrain\n  healml retrain --dry-run",
+were tried and none was proven better.
+
+What was promoted is then compared with its predecessor on the actuals that
+arrive, for as long as heal.bake. When it is proven worse it is taken back, and
+nothing is promoted any more until somebody runs healml retrain --thaw.`,
+		Example: "  healml retrain\n  healml retrain --dry-run\n  healml retrain --explain",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.job("retrain", func() error { return runRetrain(cmd.Context(), a, o) })
+			switch {
+			case o.explain && o.thaw:
+				return usageError{errors.New("--explain and --thaw do not go together")}
+			case o.explain:
+				return runExplain(cmd.Context(), a, o)
+			case o.thaw:
+				return a.job("retrain", func() error { return a.guarded(guardPatience, func() error { return runThaw(a) }) })
+			}
+			return a.job("retrain", func() error {
+				return a.guarded(guardPatience, func() error { return runRetrain(cmd.Context(), a, o) })
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.force, "force", false, "act without a reason and within the cooldown; the gate holds all the same")
 	f.BoolVar(&o.dryRun, "dry-run", false, "decide and tell, change nothing")
+	f.BoolVar(&o.explain, "explain", false, "say what keeps it from promoting anything, and what would let it; change nothing")
+	f.BoolVar(&o.thaw, "thaw", false, "let healing act again after it froze; nothing is tried in this run")
 	return cmd
 }
 
 func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
 	in, err := a.heal(ctx, o)
+	if in == nil {
+		a.gauges = nil // what the last good run found stays
+	}
 	if in != nil && !o.dryRun { // also when it could not be written down
 		a.tellHealing(in)
 	}
@@ -64,6 +83,18 @@ func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
 // heal makes one round of healing and keeps its incident, unless there was no
 // reason to act.
 func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, error) {
+	g, state, err := a.openGuard(o.dryRun)
+	if err != nil {
+		return nil, err
+	}
+	a.gauges = nil
+	if in, err := a.watch(g, state); in != nil || err != nil {
+		a.gauges = append(a.gauges, guardGauges(g.State(), a.now())...)
+		return in, err
+	}
+	if g != nil {
+		state = g.State() // a bake may have ended
+	}
 	reg := a.registry()
 	pointer, err := reg.Pointer()
 	if err != nil {
@@ -81,6 +112,49 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	if err != nil {
 		return nil, err
 	}
+	reports := a.reportSources(report)
+	c := a.conf.Retrain
+	ro := retrain.Options{
+		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
+		Reasons: reasons, Report: report, Reports: reports, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Now: a.now(), Clock: a.clock, Program: version, Guard: g,
+	}
+	var in *retrain.Incident
+	if b := a.barred(o, state); b != nil && !o.explain {
+		e := heal.Evidence{Now: a.now(), Forced: o.force, Promoted: promoted, Reasons: reasons, Learnt: champion.Manifest.Lineage.Rows}
+		in = retrain.Barred(champion.Manifest.Version, champion.Manifest.Lineage.To, ro.Policy, e, *b, reports)
+	} else if in, err = a.tryCures(ctx, champion, pointer, promoted, ro); err != nil {
+		return nil, err
+	}
+	if g != nil {
+		state = g.State()
+	}
+	a.gauges = append(a.gauges, guardGauges(state, a.now())...)
+	if len(in.Reasons) > 0 && !o.dryRun {
+		return in, in.Write(a.incidents())
+	}
+	return in, nil
+}
+
+// openGuard opens the guard; none for a rehearsal, and none while its state
+// cannot be read, which freezes healing.
+func (a *app) openGuard(rehearsal bool) (*retrain.Guard, heal.State, error) {
+	var s heal.State
+	var g *retrain.Guard
+	var err error
+	if rehearsal {
+		s, err = retrain.ReadGuard(a.guardOptions())
+	} else if g, err = retrain.OpenGuard(a.guardOptions(), a.now()); err == nil {
+		s = g.State()
+	}
+	if errors.Is(err, retrain.ErrJournal) {
+		return nil, unreadable(err, a.now()), nil
+	}
+	return g, s, err
+}
+
+// tryCures makes one round of healing.
+func (a *app) tryCures(ctx context.Context, champion *registry.Loaded, from registry.Pointer, promoted time.Time, o retrain.Options) (*retrain.Incident, error) {
 	reference, err := champion.Reference()
 	if err != nil {
 		return nil, err
@@ -89,23 +163,11 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	if err != nil {
 		return nil, err
 	}
+	o.Sources = retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference}
 	bar := a.progress()
 	defer bar.done()
-	c := a.conf.Retrain
-	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
-		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
-		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
-		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
-		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,
-	})
-	if err != nil {
-		return nil, err
-	}
-	bar.done()
-	if len(in.Reasons) > 0 && !o.dryRun {
-		return in, in.Write(a.incidents())
-	}
-	return in, nil
+	o.Progress = bar.step
+	return retrain.Run(ctx, a.registry(), champion, from, promoted, o)
 }
 
 // promotedAt is when the champion took over.

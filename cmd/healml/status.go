@@ -34,6 +34,7 @@ type status struct {
 	Jobs     map[string]jobState         `json:"jobs"`
 	Drift    *driftStatus                `json:"drift"`
 	Incident *incidentStatus             `json:"incident"`
+	Healing  *healingStatus              `json:"healing"`
 	Disk     diskStatus                  `json:"disk"`
 }
 
@@ -78,6 +79,7 @@ func runStatus(a *app) error {
 			s.Incident = &incidentStatus{in.ID, in.At, string(in.Action), in.Reason}
 		}
 	}
+	s.Healing = a.healingStatus()
 	s.Disk = diskOf(a.root)
 	return a.print(s, func(w io.Writer) error { return s.text(a, w) })
 }
@@ -165,6 +167,7 @@ func (s status) text(a *app, w io.Writer) error {
 	} else {
 		fmt.Fprintln(w, "healing   no incident yet")
 	}
+	s.Healing.text(w)
 	for _, name := range jobNames {
 		j := s.Jobs[name]
 		when := "never ran"

@@ -118,6 +118,9 @@ func (e *Event) title() string {
 	case Recovered:
 		return "Recovered"
 	case Healed:
+		if e.Action == "rollback" {
+			return "Taken back"
+		}
 		return "Healed"
 	case Rejected:
 		return "No cure"
@@ -153,7 +156,10 @@ func (e *Event) text() string {
 	if more := e.Drifted - len(e.Columns); more > 0 {
 		fmt.Fprintf(&b, "• and %d more\n", more)
 	}
-	if e.Event == Healed {
+	switch {
+	case e.Event == Healed && e.Action == "rollback":
+		fmt.Fprintln(&b, "healml retrain --thaw lets healing act again")
+	case e.Event == Healed:
 		fmt.Fprintln(&b, "healml models rollback takes it back")
 	}
 	switch {

@@ -42,6 +42,7 @@ type Config struct {
 	Log     Log     `mapstructure:"log"`
 	Drift   Drift   `mapstructure:"drift"`
 	Retrain Retrain `mapstructure:"retrain"`
+	Heal    Heal    `mapstructure:"heal"`
 	Models  Models  `mapstructure:"models"`
 	Alert   Alert   `mapstructure:"alert"`
 	Metrics Metrics `mapstructure:"metrics"`
@@ -112,6 +113,15 @@ type Retrain struct {
 	MaxRows    int           `mapstructure:"max_rows"`   // newest labelled rows learnt from
 }
 
+// Heal configures the guard over what healing promoted.
+type Heal struct {
+	Bake        time.Duration `mapstructure:"bake"`                // how long a promotion is compared with its predecessor; 0: not at all
+	Margin      float64       `mapstructure:"margin"`              // share of the predecessor's loss by which it may be worse
+	Alpha       float64       `mapstructure:"alpha"`               // chance to take a version back that is not worse than that
+	PerWeek     int           `mapstructure:"promotions_per_week"` // at most; 0: no bound
+	Oscillation time.Duration `mapstructure:"oscillation"`         // what healing took out of force comes not back within; 0: it may
+}
+
 // Models configures the registry.
 type Models struct {
 	Keep int `mapstructure:"keep"` // versions that prune leaves beside those in use
@@ -148,6 +158,7 @@ func Default() *Config {
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
+		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
@@ -302,6 +313,12 @@ func (c *Config) Validate() error {
 		return bad("retrain.min_labels", "%d, expected at least 20", c.Retrain.MinLabels)
 	case c.Retrain.MaxRows < 0:
 		return bad("retrain.max_rows", "%d, expected 0 (all) or more", c.Retrain.MaxRows)
+	case !(c.Heal.Margin >= 0 && c.Heal.Margin < 1):
+		return bad("heal.margin", "%v, expected at least 0 and below 1", c.Heal.Margin)
+	case !(c.Heal.Alpha > 0 && c.Heal.Alpha < 0.5):
+		return bad("heal.alpha", "%v, expected more than 0 and below 0.5", c.Heal.Alpha)
+	case c.Heal.PerWeek < 0:
+		return bad("heal.promotions_per_week", "%d, expected 0 (no bound) or more", c.Heal.PerWeek)
 	case c.Drift.Keep < 0:
 		return bad("drift.keep", "%d, expected 0 (all) or more", c.Drift.Keep)
 	case c.Models.Keep < 1:
@@ -375,6 +392,8 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"drift.every", c.Drift.Every, time.Second},
 		{"retrain.cooldown", c.Retrain.Cooldown, 0},
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
+		{"heal.bake", c.Heal.Bake, 0},
+		{"heal.oscillation", c.Heal.Oscillation, 0},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},
 		{"alert.command_timeout", c.Alert.CommandTimeout, 10 * time.Millisecond},
 		{"alert.repeat", c.Alert.Repeat, 0},

@@ -21,14 +21,14 @@ type Relation struct {
 
 	// Bias and LabelMean are of the residuals (label less prediction) and the
 	// labels: mean then and now. Of classes they are shares of one class.
-	Bias  Move `json:"bias"`
-	Label Move `json:"label"`
-	Error Move `json:"error"` // mean of |label − prediction|
+	Bias  Pair `json:"bias"`
+	Label Pair `json:"label"`
+	Error Pair `json:"error"` // mean of |label − prediction|
 
 	// Where the relation moved most, beyond a move of the whole.
 	Column string `json:"column,omitempty"`
 	Bin    string `json:"bin,omitempty"`
-	BinOf  Move   `json:"bin_bias"`
+	BinOf  Pair   `json:"bin_bias"`
 
 	// SpoiltShare of the labels in SpoiltRows rows of the batches that look
 	// spoilt; SpoiltFrom is the number of the first such block.
@@ -45,8 +45,8 @@ func (r *Relation) factors() (target, concept, spoilt float64) {
 	return clip(r.Target - over), clip(r.Concept - over), clip(r.Spoilt - over)
 }
 
-// Move is a figure then and now.
-type Move struct {
+// Pair is a figure then and now.
+type Pair struct {
 	Then float64 `json:"then"`
 	Now  float64 `json:"now"`
 }
@@ -81,9 +81,9 @@ func Relate(then, now Outcomes, columns []Binning, classes bool) *Relation {
 	}
 	r := &Relation{
 		Rows: len(now.Label), Before: len(then.Label),
-		Label: Move{mean(then.Label), mean(now.Label)},
-		Bias:  Move{meanDifference(then), meanDifference(now)},
-		Error: Move{meanError(then), meanError(now)},
+		Label: Pair{mean(then.Label), mean(now.Label)},
+		Bias:  Pair{meanDifference(then), meanDifference(now)},
+		Error: Pair{meanError(then), meanError(now)},
 	}
 	var f frame
 	if classes {
@@ -157,7 +157,7 @@ func (r *Relation) weighColumns(then, now Outcomes, columns []Binning, f frame, 
 		l := gain/design - float64(used-1)/2*math.Log(effective(len(now.Label), design))
 		if l > best {
 			best, r.Column, r.Bin = l, c.Column, c.Bins[strongest]
-			r.BinOf = Move{binBias(then, k, strongest), binBias(now, k, strongest)}
+			r.BinOf = Pair{binBias(then, k, strongest), binBias(now, k, strongest)}
 		}
 	}
 	if found == 0 {

@@ -84,9 +84,11 @@ type Lineage struct {
 	Dropped    []string          `json:"dropped,omitempty"`     // columns of the data left out
 	Parameters map[string]string `json:"parameters,omitempty"`  // LightGBM's names
 	Seed       uint64            `json:"seed"`
-	Parent     string            `json:"parent,omitempty"`   // version that served when this one was made
-	Reason     string            `json:"reason,omitempty"`   // why it was made
-	Incident   string            `json:"incident,omitempty"` // id of the healing that made it
-	CreatedBy  string            `json:"created_by"`         // command
-	Program    string            `json:"program,omitempty"`  // version of healml
+	Parent     string            `json:"parent,omitempty"` // version that served when this one was made
+	// ParentSHA256 is the digest of the parent's manifest. Publish sets it.
+	ParentSHA256 string `json:"parent_sha256,omitempty"`
+	Reason       string `json:"reason,omitempty"`   // why it was made
+	Incident     string `json:"incident,omitempty"` // id of the healing that made it
+	CreatedBy    string `json:"created_by"`         // command
+	Program      string `json:"program,omitempty"`  // version of healml
 }

@@ -36,7 +36,15 @@ type Change struct {
 	From   string    `json:"from,omitempty"` // version that served; empty when none did
 	To     string    `json:"to"`
 	Reason string    `json:"reason"`
-	SHA256 string    `json:"sha256"` // over the record with these 64 digits written as zeros
+	// Incident is the id of the healing that made the change, with the digest
+	// of its incident.json; empty when a human made it.
+	Incident       string `json:"incident,omitempty"`
+	IncidentSHA256 string `json:"incident_sha256,omitempty"`
+	// Manifest is the digest of To's manifest, and Previous that of the record
+	// before, which chain the records; empty in those of older builds.
+	Manifest string `json:"manifest_sha256,omitempty"`
+	Previous string `json:"previous_sha256,omitempty"`
+	SHA256   string `json:"sha256"` // over the record with these 64 digits written as zeros
 }
 
 func (r *Registry) changePath(seq int) string {

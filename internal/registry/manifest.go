@@ -126,6 +126,26 @@ func unseal(b []byte, newest int, v any) error {
 	return json.Unmarshal(b, v)
 }
 
+// Seal is v as JSON whose last field, a string called sha256 and empty in v, is
+// the digest over the text with zeros in that place.
+func Seal(v any) ([]byte, error) { return seal(v) }
+
+// Unseal checks what [Seal] made, and that its number called format is 1 to
+// newest, and decodes it into v. An error that is a [NewerError] says that a
+// later program wrote it.
+func Unseal(b []byte, newest int, v any) error {
+	err := unseal(b, newest, v)
+	if errors.Is(err, errNewer) {
+		return NewerError{err}
+	}
+	return err
+}
+
+// NewerError says that a file was written by a later program.
+type NewerError struct{ error }
+
+func (e NewerError) Unwrap() error { return e.error }
+
 // allowed is the form of a file's path inside a version: a plain name, or one
 // folder deep. Names are compared with this list of what may be, and never
 // cleaned of what may not.

@@ -87,21 +87,40 @@ func (r *Registry) Promote(version, reason string, at time.Time) error {
 // Swap is Promote for a decision that was taken while CURRENT stood at from:
 // when it has moved since, nothing happens and the error matches [ErrMoved].
 func (r *Registry) Swap(from Pointer, version, reason string, at time.Time) error {
-	if _, err := r.Load(version); err != nil {
-		return fmt.Errorf("promote: %w", err)
+	return r.Move(from, Move{To: version, Reason: reason, At: at})
+}
+
+// Move is a change of CURRENT that healing decided.
+type Move struct {
+	To       string
+	Back     bool // a rollback, to a version that served before
+	Reason   string
+	At       time.Time
+	Incident string // id of the healing, with the digest of its incident.json
+	SHA256   string
+}
+
+// Move is Swap for a promotion or a rollback, with what caused it.
+func (r *Registry) Move(from Pointer, m Move) error {
+	verb, kind := "promote", promoted
+	if m.Back {
+		verb, kind = "roll back to", rolledBack
+	}
+	if _, err := r.Load(m.To); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
 	}
 	return r.locked(func() error {
 		now, err := r.Pointer()
 		switch {
 		case err != nil:
-			return fmt.Errorf("promote: %w", err)
+			return fmt.Errorf("%s: %w", verb, err)
 		case now != from:
-			return fmt.Errorf("promote %s: %w: expected %s (change %d), found %s (change %d)", version, ErrMoved,
+			return fmt.Errorf("%s %s: %w: expected %s (change %d), found %s (change %d)", verb, m.To, ErrMoved,
 				orNone(from.Version), from.Generation, orNone(now.Version), now.Generation)
-		case now.Version == version:
+		case now.Version == m.To:
 			return nil
 		}
-		return r.point(Change{At: at, Kind: promoted, From: from.Version, To: version, Reason: reason})
+		return r.point(Change{At: m.At, Kind: kind, From: from.Version, To: m.To, Reason: m.Reason, Incident: m.Incident, IncidentSHA256: m.SHA256})
 	})
 }
 
@@ -151,6 +170,12 @@ func (r *Registry) point(c Change) error {
 		return err
 	}
 	c.Format, c.Seq, c.At = changeFormat, g+1, c.At.UTC()
+	if last, err := r.readChange(g); err == nil {
+		c.Previous = last.SHA256
+	}
+	if d, err := r.read(c.To); err == nil {
+		c.Manifest = d.Manifest.SHA256
+	}
 	b, err := seal(c)
 	if err != nil {
 		return fmt.Errorf("encode history record: %w", err)

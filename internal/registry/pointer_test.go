@@ -42,7 +42,12 @@ func TestPromote(t *testing.T) {
 	if len(h) != 2 {
 		t.Fatalf("%d changes: %+v", len(h), h)
 	}
-	h[0].SHA256, h[1].SHA256 = "", ""
+	if h[0].SHA256 == "" || h[1].Previous != h[0].SHA256 || h[0].Manifest == "" || h[1].Manifest == h[0].Manifest {
+		t.Errorf("the records are not chained: %+v", h)
+	}
+	for i := range h {
+		h[i].SHA256, h[i].Previous, h[i].Manifest = "", "", ""
+	}
 	want := []Change{
 		{Format: 1, Seq: 1, At: created, Kind: "promote", To: v[0], Reason: "first"},
 		{Format: 1, Seq: 2, At: created.Add(time.Hour), Kind: "promote", From: v[0], To: v[1], Reason: "better"},

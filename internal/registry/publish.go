@@ -35,7 +35,11 @@ func (r *Registry) Publish(b *Bundle) (version string, err error) {
 			return err
 		}
 		version = versionOf(n, files[treesFile], files[templateFile])
-		all, err := b.complete(version, files)
+		chained := *b
+		if parent, err := r.read(b.Lineage.Parent); err == nil {
+			chained.Lineage.ParentSHA256 = parent.Manifest.SHA256
+		}
+		all, err := chained.complete(version, files)
 		if err != nil {
 			return err
 		}

@@ -85,6 +85,11 @@ type Registry struct {
 // made by the first Publish.
 func Open(dir string) *Registry { return &Registry{dir: dir, tries: lockTries} }
 
+// OpenOn is Open on a disk that may fail, for tests of what a crash leaves.
+func OpenOn(dir string, disk durable.Disk) *Registry {
+	return &Registry{dir: dir, disk: disk, tries: lockTries}
+}
+
 // Dir is the directory of the registry.
 func (r *Registry) Dir() string { return r.dir }
 

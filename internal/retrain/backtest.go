@@ -11,6 +11,7 @@ import (
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
+	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
 
@@ -55,6 +56,7 @@ type backtest struct {
 	seed     uint64
 	say      func(stage string, done, total int)
 	clock    func() time.Time
+	kept     []*table.Column // losses of the rows judged on: the champion's, then each cure's
 }
 
 // folds cuts the newest unseen rows into blocks of time, each about half as
@@ -100,6 +102,7 @@ func (b *backtest) run(ctx context.Context, cures []cure) ([]Trial, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.kept = []*table.Column{table.Floats(championColumn, theirs)}
 	var out []Trial
 	done, total := 0, len(cures)*len(folds)
 	for _, c := range cures {
@@ -121,6 +124,7 @@ func (b *backtest) run(ctx context.Context, cures []cure) ([]Trial, error) {
 		t := Trial{Window: c.window, Folds: len(folds), Seconds: b.clock().Sub(start).Seconds(), outputs: outputs}
 		t.Trial = heal.Trial{Cure: c.name, All: b.match(theirs, ours), Newest: b.match(theirs[newest:], ours[newest:])}
 		t.From, t.To = b.rows.Span(lo, n)
+		b.kept = append(b.kept, table.Floats(lossColumn(len(out)), ours))
 		out = append(out, t)
 	}
 	return out, nil

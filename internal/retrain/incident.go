@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,6 +46,9 @@ type Incident struct {
 	Promoted  bool            `json:"promoted"`          // whether a new version is in force
 	Version   string          `json:"version,omitempty"` // the version that was published
 	Reason    string          `json:"reason"`            // why, in one sentence
+	Basis                     // what the decision can be computed again from
+
+	losses *table.Table // of the trials' rows; nil when none was tried or it was read from its file
 }
 
 func (in *Incident) note(a heal.Assessment) {
@@ -61,38 +65,64 @@ func (in *Incident) identify() {
 // Write keeps the incident in dir/<id>/: incident.json, incident.md in plain
 // words, and trials.parquet. An incident that exists already is left alone.
 func (in *Incident) Write(dir string) error {
-	dst := filepath.Join(dir, in.ID)
+	return in.write(durable.Disk{}, dir, filepath.Join(dir, in.ID))
+}
+
+// write makes the folder dst, whole, by way of a temporary one in dir.
+func (in *Incident) write(disk durable.Disk, dir, dst string) error {
 	if _, err := os.Stat(dst); err == nil {
 		return nil
 	}
-	if err := durable.MkdirAll(dir); err != nil {
+	if err := disk.MkdirAll(dir); err != nil {
 		return err
 	}
-	tmp, err := durable.TempDir(dir)
+	tmp, err := disk.TempDir(dir)
 	if err != nil {
 		return err
 	}
-	if err := in.fill(tmp); err != nil {
-		return errors.Join(err, durable.RemoveAll(tmp))
+	if err := in.fill(disk, tmp); err != nil {
+		return errors.Join(err, disk.RemoveAll(tmp))
 	}
-	return durable.PublishDir(tmp, dst)
+	return disk.PublishDir(tmp, dst)
 }
 
-func (in *Incident) fill(dir string) error {
+// document is incident.json.
+func (in *Incident) document() ([]byte, error) {
 	b, err := json.MarshalIndent(in, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode incident: %w", err)
+		return nil, fmt.Errorf("encode incident: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(dir, "incident.json"), append(b, '\n')); err != nil {
+	return append(b, '\n'), nil
+}
+
+func (in *Incident) fill(disk durable.Disk, dir string) error {
+	b, err := in.document()
+	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(filepath.Join(dir, "incident.md"), []byte(in.Story())); err != nil {
+	if err := disk.WriteFile(filepath.Join(dir, "incident.json"), b); err != nil {
 		return err
 	}
-	if len(in.Trials) == 0 {
-		return nil
+	if err := disk.WriteFile(filepath.Join(dir, "incident.md"), []byte(in.Story())); err != nil {
+		return err
 	}
-	return table.Write(filepath.Join(dir, "trials.parquet"), in.table())
+	tables := map[string]*table.Table{lossesFile: in.losses}
+	if len(in.Trials) > 0 {
+		tables["trials.parquet"] = in.table()
+	}
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if tables[name] == nil {
+			continue
+		}
+		b, err := table.EncodeParquet(tables[name])
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", name, err)
+		}
+		if err := disk.WriteFile(filepath.Join(dir, name), b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // table is the trials, a row each.
@@ -149,7 +179,11 @@ func (in *Incident) Story() string {
 		}
 		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, when, e.Why, e.Column)
 	}
-	fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
+	if in.Bake != nil {
+		in.Bake.tell(&b)
+	} else {
+		fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
+	}
 	in.tellCauses(&b)
 	in.tellTrials(&b)
 	fmt.Fprintf(&b, "\n## What was decided\n\n%s\n", in.decision())
@@ -158,6 +192,8 @@ func (in *Incident) Story() string {
 
 func (in *Incident) headline() string {
 	switch {
+	case in.Action == heal.Rollback && in.Bake != nil:
+		return fmt.Sprintf("Taken back: %s serves again in place of %s", in.Version, in.Champion)
 	case in.Promoted:
 		return fmt.Sprintf("Healed: %s took over from %s", in.Version, in.Champion)
 	case in.Action == heal.Keep:
@@ -191,6 +227,8 @@ func (in *Incident) tellTrials(b *strings.Builder) {
 
 func (in *Incident) decision() string {
 	switch {
+	case in.Action == heal.Rollback && in.Bake != nil:
+		return fmt.Sprintf("%s is in force again, and nothing is promoted until a human lets it: healml retrain --thaw", in.Version)
 	case in.Promoted:
 		return fmt.Sprintf("%s was fitted with the winning cure on everything known and is in force. To take it back: healml models rollback", in.Version)
 	case in.Action == heal.Keep:

@@ -39,6 +39,8 @@ type Options struct {
 	Clock    func() time.Time // for durations only
 	Program  string
 	Progress func(stage string, done, total int)
+	Reports  []Source // that Reasons came from
+	Guard    *Guard   // watches what is promoted; nil: nobody does
 }
 
 // Exclusion is a stretch of time whose rows are never learnt from.
@@ -74,6 +76,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		Learned: champion.Manifest.Lineage.To, Policy: o.Policy, Excluded: []Exclusion{}, Trials: []Trial{},
 	}
 	evidence := heal.Evidence{Now: o.Now, Forced: o.Force, Promoted: promoted, Reasons: o.Reasons, Learnt: champion.Manifest.Lineage.Rows}
+	in.Basis = Basis{Evidence: &evidence, Seed: o.Seed, Reports: o.Reports}
 	if a, cooling := heal.Cooling(o.Policy, evidence); cooling {
 		in.note(a)
 		in.identify()
@@ -113,6 +116,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if in.Trials, err = b.run(ctx, list); err != nil {
 		return nil, err
 	}
+	in.losses = table.Must(b.kept...)
 	winner, why := heal.Choose(o.Policy, healTrials(in.Trials))
 	in.Reason = why
 	if winner < 0 {
@@ -196,11 +200,7 @@ func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champio
 		return fmt.Errorf("publish challenger: %w", err)
 	}
 	in.Version = version
-	if err := reg.Swap(from, version, "healed: "+in.Reason, o.Now); err != nil {
-		return fmt.Errorf("promote %s: %w", version, err)
-	}
-	in.Promoted = true
-	return nil
+	return o.Guard.promote(reg, in, from, o.Now)
 }
 
 // bundle is the winner as the registry publishes it.
