@@ -147,7 +147,7 @@ func Default() *Config {
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
-		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
+		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}

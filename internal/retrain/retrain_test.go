@@ -103,7 +103,7 @@ func (w *world) heal(t *testing.T, change func(*retrain.Options)) (*retrain.Inci
 	from, err := w.reg.Pointer()
 	must(t, err)
 	o := retrain.Options{
-		Policy:  heal.Policy{Cooldown: time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9},
+		Policy:  heal.Policy{Cooldown: time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99},
 		Sources: retrain.Sources{Predictions: w.dir("predictions"), Actuals: w.dir("actuals"), Data: w.past, Reference: reference},
 		Reasons: []string{"the test says so"}, Seed: 1, Threads: 1, Now: w.now, Clock: func() time.Time { return w.now }, Progress: func(string, int, int) {},
 	}
