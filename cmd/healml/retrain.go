@@ -17,7 +17,10 @@ import (
 	"github.com/healml/healml/internal/table"
 )
 
-type retrainOptions struct{ force, dryRun bool }
+type retrainOptions struct {
+	force, dryRun bool
+	budget        time.Duration // below 0: as configured
+}
 
 func newRetrainCommand(a *app) *cobra.Command {
 	var o retrainOptions
@@ -38,6 +41,7 @@ were tried and none was proven better.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.force, "force", false, "act without a reason and within the cooldown; the gate holds all the same")
 	f.BoolVar(&o.dryRun, "dry-run", false, "decide and tell, change nothing")
+	f.DurationVar(&o.budget, "budget", -1, "try no further cure after so long, 0: try all (default retrain.budget)")
 	return cmd
 }
 
@@ -92,10 +96,13 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	bar := a.progress()
 	defer bar.done()
 	c := a.conf.Retrain
+	if o.budget >= 0 {
+		c.Budget = o.budget
+	}
 	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
-		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
+		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence, SliceLimit: c.SliceLimit},
 		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
-		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Budget: c.Budget, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
 		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,
 	})
 	if err != nil {

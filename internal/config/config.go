@@ -103,13 +103,15 @@ type Drift struct {
 
 // Retrain configures the healing job.
 type Retrain struct {
-	Cooldown   time.Duration `mapstructure:"cooldown"`   // no promotion sooner after the last
-	MinLabels  int           `mapstructure:"min_labels"` // labelled rows since the champion's training
-	Margin     float64       `mapstructure:"margin"`     // relative gain that must be cleared
-	Confidence float64       `mapstructure:"confidence"` // of the gain's interval
-	MaxAge     time.Duration `mapstructure:"max_age"`    // a champion older than that is a reason by itself; 0: never
-	NewLabels  float64       `mapstructure:"new_labels"` // so many new labels, as a share of what the champion learnt from, are a reason too; 0: never
-	MaxRows    int           `mapstructure:"max_rows"`   // newest labelled rows learnt from
+	Cooldown   time.Duration `mapstructure:"cooldown"`    // no promotion sooner after the last
+	MinLabels  int           `mapstructure:"min_labels"`  // labelled rows since the champion's training
+	Margin     float64       `mapstructure:"margin"`      // relative gain that must be cleared
+	Confidence float64       `mapstructure:"confidence"`  // of the gain's interval
+	MaxAge     time.Duration `mapstructure:"max_age"`     // a champion older than that is a reason by itself; 0: never
+	NewLabels  float64       `mapstructure:"new_labels"`  // so many new labels, as a share of what the champion learnt from, are a reason too; 0: never
+	MaxRows    int           `mapstructure:"max_rows"`    // newest labelled rows learnt from
+	SliceLimit float64       `mapstructure:"slice_limit"` // share of its loss that a category may be proven to lose; 0: any
+	Budget     time.Duration `mapstructure:"budget"`      // no further cure is tried after so long; 0: all are
 }
 
 // Models configures the registry.
@@ -147,7 +149,7 @@ func Default() *Config {
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
-		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
+		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
@@ -296,6 +298,8 @@ func (c *Config) Validate() error {
 		return bad("retrain.confidence", "%v, expected between 0.5 and 1", c.Retrain.Confidence)
 	case !(c.Retrain.Margin >= 0 && c.Retrain.Margin < 1):
 		return bad("retrain.margin", "%v, expected at least 0 and below 1", c.Retrain.Margin)
+	case !(c.Retrain.SliceLimit >= 0):
+		return bad("retrain.slice_limit", "%v, expected at least 0", c.Retrain.SliceLimit)
 	case !(c.Retrain.NewLabels >= 0):
 		return bad("retrain.new_labels", "%v, expected at least 0", c.Retrain.NewLabels)
 	case c.Retrain.MinLabels < 20:
@@ -375,6 +379,7 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"drift.every", c.Drift.Every, time.Second},
 		{"retrain.cooldown", c.Retrain.Cooldown, 0},
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
+		{"retrain.budget", c.Retrain.Budget, 0},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},
 		{"alert.command_timeout", c.Alert.CommandTimeout, 10 * time.Millisecond},
 		{"alert.repeat", c.Alert.Repeat, 0},

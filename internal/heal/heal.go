@@ -40,6 +40,9 @@ type Policy struct {
 	NewLabels  float64       `json:"new_labels"`  // labels unknown to the champion, as a share of what it learnt from, that are a reason; 0: never
 	Margin     float64       `json:"margin"`      // gain to clear, as a share of the champion's loss
 	Confidence float64       `json:"confidence"`  // of the interval that must clear it, (0.5, 1)
+	// SliceLimit is the share of its loss that a category may be proven to lose
+	// by a cure that helps as a whole; 0: any.
+	SliceLimit float64 `json:"slice_limit"`
 }
 
 // Evidence is what is known before any cure is tried.

@@ -3,6 +3,7 @@ package retrain_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -170,23 +171,37 @@ func TestHealsWhatMoved(t *testing.T) {
 	}
 }
 
-// TestKeepsWhatHolds: where nothing moved, nothing is promoted.
+var replays = flag.Int("replays", 20, "streams in which nothing moves that are replayed")
+
+// TestKeepsWhatHolds: where nothing moved and the champion has seen enough, a
+// false alarm leads to no promotion, in any replay.
 func TestKeepsWhatHolds(t *testing.T) {
+	for seed := range uint64(*replays) {
+		stream, _ := synth.Sales(100+seed, synth.Options{Days: 430, Still: true})
+		w := newWorld(t, stream, 400, 1)
+		in, err := w.heal(t, nil)
+		must(t, err)
+		if in.Promoted {
+			t.Errorf("seed %d: %s", seed, in.Reason)
+		}
+	}
+}
+
+// TestMoreRowsTeach: where nothing moved but the champion has seen little, what
+// it gains by more rows is real, and still seldom proven.
+func TestMoreRowsTeach(t *testing.T) {
 	promoted := 0
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		stream, _ := synth.Sales(100+seed, synth.Options{Days: 130, Still: true})
 		w := newWorld(t, stream, 100, 1)
 		in, err := w.heal(t, nil)
 		must(t, err)
 		if in.Promoted {
 			promoted++
-			t.Logf("seed %d: %s", seed, in.Reason)
 		}
 	}
-	// More rows teach a little even where nothing moved: a gain that is proven
-	// is no false alarm, but it must stay rare.
-	if promoted > 4 {
-		t.Errorf("%d of 20 still streams were promoted", promoted)
+	if promoted > 3 {
+		t.Errorf("%d of 10 still streams were promoted", promoted)
 	}
 }
 

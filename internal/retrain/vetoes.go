@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	sliceRows  = 100  // rows of a slice, at least
-	maxSlices  = 40   // slices looked at, those of the first columns first
-	sliceLimit = 0.10 // share of its loss that a slice may be proven to lose
+	sliceRows = 100 // rows of a slice, at least
+	maxSlices = 40  // slices looked at, those of the first columns first
 	// growthLimit bounds the leaves of a challenger, in those of one fit with
 	// the parameters in force: the time and memory of a prediction follow them.
 	growthLimit = 8
@@ -54,6 +53,9 @@ func (b *backtest) losingSlices(ours []float64) []string {
 		name string
 		rows []int
 	}
+	if b.policy.SliceLimit == 0 {
+		return nil
+	}
 	var parts []slice
 	for _, c := range b.rows.Template.Columns {
 		col := b.rows.Table.Column(c.Name)
@@ -81,7 +83,7 @@ func (b *backtest) losingSlices(ours []float64) []string {
 		}
 		level := 1 - (1-b.policy.Confidence)/float64(len(parts))
 		gain := score.PairedBlockBootstrap(theirs, mine, 0, 500, level, b.seed)
-		if was := score.Mean(theirs); gain.Hi < -sliceLimit*was {
+		if was := score.Mean(theirs); gain.Hi < -b.policy.SliceLimit*was {
 			out = append(out, fmt.Sprintf("%s loses %.1f %%", s.name, -100*gain.Mean/was))
 		}
 	}
