@@ -102,7 +102,7 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	in, err := retrain.Run(ctx, reg, champion, pointer, promoted, retrain.Options{
 		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence, SliceLimit: c.SliceLimit},
 		Sources: retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference},
-		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Budget: c.Budget, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Reasons: reasons, Report: report, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Budget: c.Budget, Hide: a.conf.Train.Hide, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
 		Now: a.now(), Clock: a.clock, Program: version, Progress: bar.step,
 	})
 	if err != nil {

@@ -57,6 +57,7 @@ type Column struct {
 type Train struct {
 	Holdout float64           `mapstructure:"holdout"` // share of the newest rows kept apart, (0, 0.5]
 	Threads int               `mapstructure:"threads"` // 0 takes every core
+	Hide    float64           `mapstructure:"hide"`    // share of cells that training is not shown, [0, 0.5]
 	Set     map[string]string `mapstructure:"set"`     // LightGBM parameters
 }
 
@@ -141,7 +142,7 @@ func Default() *Config {
 	day := 24 * time.Hour
 	return &Config{
 		Seed:  1,
-		Train: Train{Holdout: 0.2},
+		Train: Train{Holdout: 0.2, Hide: 0.005},
 		Serve: Serve{
 			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 512,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
@@ -280,6 +281,8 @@ func (c *Config) Validate() error {
 	switch {
 	case !(c.Train.Holdout > 0 && c.Train.Holdout <= 0.5):
 		return bad("train.holdout", "%v, expected more than 0 and at most 0.5", c.Train.Holdout)
+	case !(c.Train.Hide >= 0 && c.Train.Hide <= 0.5):
+		return bad("train.hide", "%v, expected from 0 to 0.5", c.Train.Hide)
 	case c.Train.Threads < 0:
 		return bad("train.threads", "%d, expected 0 (every core) or more", c.Train.Threads)
 	case c.Log.Durability != "ack" && c.Log.Durability != "interval":

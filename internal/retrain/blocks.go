@@ -20,8 +20,6 @@ const (
 // block is a stretch of rows [lo, hi).
 type block struct{ lo, hi int }
 
-func (b block) rows() int { return b.hi - b.lo }
-
 // blocks cuts the newest rows into up to recordBlocks+1 stretches, oldest
 // first, of about size rows and at least half of that. Rows of one time are
 // never parted, nor does a stretch lie on both sides of fresh, and rows before

@@ -35,6 +35,8 @@ type Options struct {
 	Force   bool            // act without a reason; the gate holds all the same
 	DryRun  bool            // decide and tell, change nothing
 	MaxRows int             // newest labelled rows learnt from; 0: all
+	// Hide is the share of cells that training is not shown, see train.Rows.
+	Hide float64
 	// Budget is how long cures may be tried for, by Clock; the usual one always
 	// is. 0: all are tried.
 	Budget   time.Duration
@@ -111,6 +113,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if err != nil {
 		return nil, err
 	}
+	h.rows.Hide = o.Hide
 	b := &backtest{
 		rows: h.rows, champion: champion.Model, golden: champion.Golden(), params: p, metric: score.Metric(champion.Metrics.Metric), policy: o.Policy,
 		fresh: unseen, judged: judged, suspects: suspects(champion, o.Report), earlier: earlier(reg, champion), seed: o.Seed, say: o.Progress, clock: o.Clock,
