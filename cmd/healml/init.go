@@ -163,7 +163,7 @@ drift:
 retrain:
   cooldown: 20h   # nothing is promoted sooner after the last promotion
   min_labels: 200 # actuals needed to judge a cure
-  margin: 0.005   # share of the loss that a cure must save for certain
+  margin: 0.01    # share of the loss that a cure must save for certain
 `))
 
 func renderConfig(data string, rows int, inf *feature.Inferred) ([]byte, error) {

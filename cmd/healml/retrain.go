@@ -17,7 +17,11 @@ import (
 	"github.com/healml/healml/internal/table"
 )
 
-type retrainOptions struct{ force, dryRun, explain, thaw bool }
+type retrainOptions struct {
+	force, dryRun, explain, thaw bool
+
+	budget time.Duration // below 0: as configured
+}
 
 func newRetrainCommand(a *app) *cobra.Command {
 	var o retrainOptions
@@ -54,6 +58,7 @@ nothing is promoted any more until somebody runs healml retrain --thaw.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "decide and tell, change nothing")
 	f.BoolVar(&o.explain, "explain", false, "say what keeps it from promoting anything, and what would let it; change nothing")
 	f.BoolVar(&o.thaw, "thaw", false, "let healing act again after it froze; nothing is tried in this run")
+	f.DurationVar(&o.budget, "budget", -1, "try no further cure after so long, 0: try all (default retrain.budget)")
 	return cmd
 }
 
@@ -114,9 +119,13 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	}
 	reports := a.reportSources(report)
 	c := a.conf.Retrain
+	if o.budget >= 0 {
+		c.Budget = o.budget
+	}
 	ro := retrain.Options{
-		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence},
-		Reasons: reasons, Report: report, Reports: reports, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
+		Policy:  heal.Policy{Cooldown: c.Cooldown, MinLabels: c.MinLabels, MaxAge: c.MaxAge, NewLabels: c.NewLabels, Margin: c.Margin, Confidence: c.Confidence, SliceLimit: c.SliceLimit},
+		Reasons: reasons, Report: report, Reports: reports, Force: o.force, DryRun: o.dryRun, MaxRows: c.MaxRows, Budget: c.Budget,
+		Hide: a.conf.Train.Hide, Seed: a.conf.Seed, Threads: a.conf.Train.Threads,
 		Now: a.now(), Clock: a.clock, Program: version, Guard: g,
 	}
 	var in *retrain.Incident

@@ -176,6 +176,7 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 	if rows.Unlabelled > 0 {
 		a.warn("%d rows have no %s and are left out", rows.Unlabelled, inf.Target)
 	}
+	rows.Hide = a.conf.Train.Hide
 	if rows, err = o.start(a, rows, set); err != nil {
 		return err
 	}

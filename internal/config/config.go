@@ -58,6 +58,7 @@ type Column struct {
 type Train struct {
 	Holdout float64           `mapstructure:"holdout"` // share of the newest rows kept apart, (0, 0.5]
 	Threads int               `mapstructure:"threads"` // 0 takes every core
+	Hide    float64           `mapstructure:"hide"`    // share of cells that training is not shown, [0, 0.5]
 	Set     map[string]string `mapstructure:"set"`     // LightGBM parameters
 }
 
@@ -104,13 +105,15 @@ type Drift struct {
 
 // Retrain configures the healing job.
 type Retrain struct {
-	Cooldown   time.Duration `mapstructure:"cooldown"`   // no promotion sooner after the last
-	MinLabels  int           `mapstructure:"min_labels"` // labelled rows since the champion's training
-	Margin     float64       `mapstructure:"margin"`     // relative gain that must be cleared
-	Confidence float64       `mapstructure:"confidence"` // of the gain's interval
-	MaxAge     time.Duration `mapstructure:"max_age"`    // a champion older than that is a reason by itself; 0: never
-	NewLabels  float64       `mapstructure:"new_labels"` // so many new labels, as a share of what the champion learnt from, are a reason too; 0: never
-	MaxRows    int           `mapstructure:"max_rows"`   // newest labelled rows learnt from
+	Cooldown   time.Duration `mapstructure:"cooldown"`    // no promotion sooner after the last
+	MinLabels  int           `mapstructure:"min_labels"`  // labelled rows since the champion's training
+	Margin     float64       `mapstructure:"margin"`      // relative gain that must be cleared
+	Confidence float64       `mapstructure:"confidence"`  // of the gain's interval
+	MaxAge     time.Duration `mapstructure:"max_age"`     // a champion older than that is a reason by itself; 0: never
+	NewLabels  float64       `mapstructure:"new_labels"`  // so many new labels, as a share of what the champion learnt from, are a reason too; 0: never
+	MaxRows    int           `mapstructure:"max_rows"`    // newest labelled rows learnt from
+	SliceLimit float64       `mapstructure:"slice_limit"` // share of its loss that a category may be proven to lose; 0: any
+	Budget     time.Duration `mapstructure:"budget"`      // no further cure is tried after so long; 0: all are
 }
 
 // Heal configures the guard over what healing promoted.
@@ -149,7 +152,7 @@ func Default() *Config {
 	day := 24 * time.Hour
 	return &Config{
 		Seed:  1,
-		Train: Train{Holdout: 0.2},
+		Train: Train{Holdout: 0.2, Hide: 0.005},
 		Serve: Serve{
 			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 512,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
@@ -157,7 +160,7 @@ func Default() *Config {
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
-		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9, MaxAge: 30 * day, NewLabels: 0.25, MaxRows: 2_000_000},
+		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
 		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
@@ -289,6 +292,8 @@ func (c *Config) Validate() error {
 	switch {
 	case !(c.Train.Holdout > 0 && c.Train.Holdout <= 0.5):
 		return bad("train.holdout", "%v, expected more than 0 and at most 0.5", c.Train.Holdout)
+	case !(c.Train.Hide >= 0 && c.Train.Hide <= 0.5):
+		return bad("train.hide", "%v, expected from 0 to 0.5", c.Train.Hide)
 	case c.Train.Threads < 0:
 		return bad("train.threads", "%d, expected 0 (every core) or more", c.Train.Threads)
 	case c.Log.Durability != "ack" && c.Log.Durability != "interval":
@@ -307,6 +312,8 @@ func (c *Config) Validate() error {
 		return bad("retrain.confidence", "%v, expected between 0.5 and 1", c.Retrain.Confidence)
 	case !(c.Retrain.Margin >= 0 && c.Retrain.Margin < 1):
 		return bad("retrain.margin", "%v, expected at least 0 and below 1", c.Retrain.Margin)
+	case !(c.Retrain.SliceLimit >= 0):
+		return bad("retrain.slice_limit", "%v, expected at least 0", c.Retrain.SliceLimit)
 	case !(c.Retrain.NewLabels >= 0):
 		return bad("retrain.new_labels", "%v, expected at least 0", c.Retrain.NewLabels)
 	case c.Retrain.MinLabels < 20:
@@ -392,6 +399,7 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"drift.every", c.Drift.Every, time.Second},
 		{"retrain.cooldown", c.Retrain.Cooldown, 0},
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
+		{"retrain.budget", c.Retrain.Budget, 0},
 		{"heal.bake", c.Heal.Bake, 0},
 		{"heal.oscillation", c.Heal.Oscillation, 0},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},

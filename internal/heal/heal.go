@@ -40,6 +40,9 @@ type Policy struct {
 	NewLabels  float64       `json:"new_labels"`  // labels unknown to the champion, as a share of what it learnt from, that are a reason; 0: never
 	Margin     float64       `json:"margin"`      // gain to clear, as a share of the champion's loss
 	Confidence float64       `json:"confidence"`  // of the interval that must clear it, (0.5, 1)
+	// SliceLimit is the share of its loss that a category may be proven to lose
+	// by a cure that helps as a whole; 0: any.
+	SliceLimit float64 `json:"slice_limit"`
 }
 
 // Evidence is what is known before any cure is tried.
@@ -98,13 +101,23 @@ func Assess(p Policy, e Evidence) Assessment {
 	return a
 }
 
-// Trial is the outcome of one cure against the champion on the same rows. It
-// is judged twice: on all rows that count, and on the newest of them alone,
-// because a change that has just come drowns in the rows before it.
+// Trial is the outcome of one cure against the champion on the same rows,
+// which had no part in how the cure was made. It is judged twice: on all of
+// them, and on the newest alone, because a change that has just come drowns in
+// the rows before it.
 type Trial struct {
 	Cure   string `json:"cure"`
 	All    Match  `json:"all"`
 	Newest Match  `json:"newest"` // equal to All when there is one block only
+	// Usual marks the cure that wins unless another is proven better than it.
+	Usual bool `json:"usual,omitempty"`
+	// Floor marks what every cure has to beat and that never wins.
+	Floor bool `json:"floor,omitempty"`
+	// Versus compares the cure on all rows with the usual one in the champion's
+	// place; nil for the usual cure and when there is none.
+	Versus *Match `json:"versus,omitempty"`
+	// Vetoes are reasons not to take the cure, whatever it gains.
+	Vetoes []string `json:"vetoes,omitempty"`
 }
 
 // Match is a comparison on one stretch of rows.
@@ -137,9 +150,15 @@ func (t Trial) best(margin float64) Match {
 }
 
 // proven reports whether the trial clears the margin, and is not losing on the
-// newest rows what it wins on older ones.
+// newest rows what it wins on older ones. A cure that was not settled before
+// these rows were looked at has to clear it on all and on the newest: it may
+// stand out by what one short stretch had for once.
 func (t Trial) proven(margin float64) bool {
-	return t.Newest.clears(margin) || t.All.clears(margin) && t.Newest.Gain.Mean > 0
+	newest, all := t.Newest.clears(margin), t.All.clears(margin)
+	if !t.Usual {
+		return newest && all
+	}
+	return newest || all && t.Newest.Gain.Mean > 0
 }
 
 // Level is the confidence that each interval of n trials must have, so that
@@ -147,16 +166,21 @@ func (t Trial) proven(margin float64) bool {
 // trial is judged on two stretches).
 func (p Policy) Level(n int) float64 { return 1 - (1-p.Confidence)/float64(2*max(n, 1)) }
 
-// Choose returns the index of the proven trial that gains most, or −1, and
-// says why.
+// Choose returns the index of the trial to take, or −1, and says why.
+//
+// Of the trials that are proven better than the champion, lose less than the
+// floor and have no veto, it is the usual cure: how that one is made was
+// settled on other rows, so that its gain is no lucky pick. Another takes its
+// place when it is proven better on the same rows, and when the usual cure is
+// not there to be taken. Of several, the one that gains most; the first of
+// equals.
 func Choose(p Policy, trials []Trial) (int, string) {
-	best, closest := -1, -1
+	best := -1
 	for i, t := range trials {
-		gain := t.best(p.Margin).Relative()
-		if closest < 0 || gain > trials[closest].best(p.Margin).Relative() {
-			closest = i
+		if !eligible(p, t, trials) {
+			continue
 		}
-		if t.proven(p.Margin) && (best < 0 || gain > trials[best].best(p.Margin).Relative()) {
+		if best < 0 || ahead(p, t, trials[best]) {
 			best = i
 		}
 	}
@@ -165,12 +189,62 @@ func Choose(p Policy, trials []Trial) (int, string) {
 		return best, fmt.Sprintf("%q lowers the loss by %.1f %% on %d rows that neither had seen (from %.4g to %.4g; interval of the gain %.3g to %.3g)",
 			trials[best].Cure, 100*m.Relative(), m.Rows, m.Champion, m.Loss, m.Gain.Lo, m.Gain.Hi)
 	}
-	if closest < 0 {
-		return -1, "no cure could be tried"
+	return -1, kept(p, trials)
+}
+
+func eligible(p Policy, t Trial, trials []Trial) bool {
+	if t.Floor || len(t.Vetoes) > 0 || !t.proven(p.Margin) {
+		return false
 	}
-	m := trials[closest].best(p.Margin)
-	return -1, fmt.Sprintf("the champion stays: the best of %d cures, %q, changes its loss by %+.1f %%, which is not proven (interval of the gain %.3g to %.3g, margin %.3g)",
-		len(trials), trials[closest].Cure, -100*m.Relative(), m.Gain.Lo, m.Gain.Hi, p.Margin*m.Champion)
+	for _, f := range trials {
+		if f.Floor && f.All.Loss <= t.All.Loss {
+			return false
+		}
+	}
+	return true
+}
+
+// ahead reports whether a takes the place of b; both may be taken.
+func ahead(p Policy, a, b Trial) bool {
+	switch {
+	case b.Usual:
+		return a.outdoes()
+	case a.Usual:
+		return !b.outdoes()
+	}
+	return a.best(p.Margin).Relative() > b.best(p.Margin).Relative()
+}
+
+// outdoes reports whether the trial is proven better than the usual cure.
+func (t Trial) outdoes() bool { return t.Versus != nil && t.Versus.clears(0) }
+
+// kept says why the champion stays.
+func kept(p Policy, trials []Trial) string {
+	closest, count := -1, 0
+	for i, t := range trials {
+		if t.Floor {
+			continue
+		}
+		count++
+		if closest < 0 || t.best(p.Margin).Relative() > trials[closest].best(p.Margin).Relative() {
+			closest = i
+		}
+	}
+	if closest < 0 {
+		return "no cure could be tried"
+	}
+	t := trials[closest]
+	m := t.best(p.Margin)
+	head := fmt.Sprintf("the champion stays: the best of %d cures, %q, changes its loss by %+.1f %%", count, t.Cure, -100*m.Relative())
+	switch {
+	case t.proven(p.Margin) && len(t.Vetoes) > 0:
+		return head + ", but " + strings.Join(t.Vetoes, "; ")
+	case t.proven(p.Margin):
+		return head + ", and a constant does as well"
+	case m.Gain.Hi < p.Margin*m.Champion:
+		return head + fmt.Sprintf(", and no more than %.3g of %.3g can be gained, less than the margin of %.3g", max(m.Gain.Hi, 0), m.Champion, p.Margin*m.Champion)
+	}
+	return head + fmt.Sprintf(", which is not proven (interval of the gain %.3g to %.3g, margin %.3g)", m.Gain.Lo, m.Gain.Hi, p.Margin*m.Champion)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }

@@ -58,11 +58,15 @@ func TestChoose(t *testing.T) {
 		var trials []heal.Trial
 		anyProven := false
 		proven := func(tr heal.Trial) bool {
-			clears := func(m heal.Match) bool { return m.Gain.Lo > policy.Margin*m.Champion }
-			return clears(tr.Newest) || clears(tr.All) && tr.Newest.Gain.Mean > 0
+			newest, all := tr.Newest.Gain.Lo > policy.Margin*tr.Newest.Champion, tr.All.Gain.Lo > policy.Margin*tr.All.Champion
+			if tr.Usual {
+				return newest || all && tr.Newest.Gain.Mean > 0
+			}
+			return newest && all
 		}
+		usual := rapid.IntRange(-1, n-1).Draw(t, "usual")
 		for i := range n {
-			tr := heal.Trial{Cure: string(rune('a' + i)), All: matches(t, "all"), Newest: matches(t, "newest")}
+			tr := heal.Trial{Cure: string(rune('a' + i)), Usual: i == usual, All: matches(t, "all"), Newest: matches(t, "newest")}
 			anyProven = anyProven || proven(tr)
 			trials = append(trials, tr)
 		}

@@ -3,156 +3,178 @@ package retrain
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/model"
+	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
 
-// minWindow is the least number of rows that a window to learn from has.
-const minWindow = 400
-
-// maxHalvings is how often the history is halved to make shorter windows.
-const maxHalvings = 4
-
-// cure is a way to make a challenger: what to learn from.
-type cure struct {
-	name   string
-	window int // newest rows to learn from; 0: all
-}
-
-// cures lists the windows worth trying on n labelled rows, the longest first.
-func cures(n int) []cure {
-	out := []cure{{name: "all labelled rows"}}
-	for i, w := 0, n/2; i < maxHalvings && w >= minWindow; i, w = i+1, w/2 {
-		out = append(out, cure{fmt.Sprintf("newest 1/%d of the labelled rows", 2<<i), w})
-	}
-	return out
-}
-
-// from is the first row that the cure learns from when history ends before hi.
-func (c cure) from(hi int) int {
-	if c.window == 0 {
-		return 0
-	}
-	return max(0, hi-c.window)
-}
-
 // backtest lets cures compete with the champion on rows that it has not seen.
+//
+//	known to the champion │ not known
+//	░░░░░░░░░░░▒▒▒▒▒▒▒▒▒▒▒│▒▒▒▒▒▒████████
+//	           record            └proof─┘
+//
+// Before each block a cure learns from all that was known by then, as it would
+// in production. How windows did on the record says how they are mixed; the
+// proof is on newer rows that had no part in it.
 type backtest struct {
 	rows     *train.Rows
 	champion *model.Model
+	golden   *table.Table // raw rows that a challenger must answer sanely
 	params   fit.Params
 	metric   score.Metric
-	unseen   int // first row to judge on, which the champion has not learnt from
-	minFold  int // least rows of a fold
-	conf     float64
+	policy   heal.Policy
+	fresh    int     // first row that the champion has not learnt from
+	judged   int     // first row that cures may be judged on, ≥ fresh unless hardly any row is older
+	blocks   []block // oldest first; the newest provenBlocks behind judged are the proof
+	proof    int     // first block of the proof
+	suspects []string
+	earlier  []*registry.Loaded // versions that served before, the newest first
 	seed     uint64
 	say      func(stage string, done, total int)
 	clock    func() time.Time
-	kept     []*table.Column // losses of the rows judged on: the champion's, then each cure's
+	deadline time.Time // after it no further cure is begun; zero: none
+
+	jury    jury
+	kept    []*table.Column // losses on the proof: the champion's, then each trial's
+	fits    map[fitKey]*challenger
+	record  []Recorded
+	weights []float64 // of record's windows, adding up to 1
 }
 
-// folds cuts the newest unseen rows into blocks of time, each about half as
-// long as the one before it, and the last of at least minFold rows. Before each block a
-// cure learns from what was known by then, as it would in production.
-func (b *backtest) folds() [][2]int {
+// challenger is what a cure made: trees of these rows' template, or a model
+// for raw rows.
+type challenger struct {
+	lo    int // oldest row learnt from
+	rows  *train.Rows
+	trees *gbdt.Model
+	model *model.Model
+	// version is that of a model that is published already.
+	version string
+}
+
+// named is the challenger as a model for raw rows.
+func (c *challenger) named(name string) (*model.Model, error) {
+	if c.model != nil {
+		return c.model, nil
+	}
+	return model.New(name, c.rows.Template, c.trees)
+}
+
+// prepare cuts the blocks and makes the record.
+func (b *backtest) prepare(ctx context.Context) error {
 	n := b.rows.Len()
-	size := max(b.minFold, (n-b.unseen)/10)
-	hi := n
-	var out [][2]int
-	for len(out) < maxFolds && hi > b.unseen {
-		lo := b.boundary(hi - size)
-		if lo-b.unseen < b.minFold/2 {
-			lo = b.unseen
-		}
-		out = append(out, [2]int{lo, hi})
-		hi, size = lo, 2*size
+	size := max(b.policy.MinLabels, int(blockShare*float64(n)))
+	b.blocks = blocks(b.rows.Times, n, b.judged, min(b.judged, max(train.MinRows, minWindow)), size)
+	b.proof = len(b.blocks) - 1
+	for b.proof > 0 && len(b.blocks)-b.proof < provenBlocks && b.blocks[b.proof-1].lo >= b.judged {
+		b.proof--
 	}
-	slices.Reverse(out)
-	return out
-}
-
-// maxFolds bounds the blocks: each costs one fit a cure.
-const maxFolds = 2
-
-// boundary is at, or the row before it at which rows may be split without
-// parting rows of one time; never before the first unseen row.
-func (b *backtest) boundary(at int) int {
-	t := b.rows.Times
-	at = max(at, b.unseen)
-	for at > b.unseen && at < len(t) && t[at-1] == t[at] {
-		at--
-	}
-	return at
-}
-
-// run judges every cure and returns one trial each.
-func (b *backtest) run(ctx context.Context, cures []cure) ([]Trial, error) {
-	folds := b.folds()
-	lo, n := folds[0][0], b.rows.Len()
-	newest := folds[len(folds)-1][0] - lo
-	theirs, err := b.championLosses(lo, n)
+	b.fits = map[fitKey]*challenger{}
+	lo := b.blocks[b.proof].lo
+	theirs, err := b.losses(nil, lo, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.kept = []*table.Column{table.Floats(championColumn, theirs)}
-	var out []Trial
-	done, total := 0, len(cures)*len(folds)
-	for _, c := range cures {
-		start := b.clock()
-		outputs := make([]float64, 0, (n-lo)*b.rows.Template.Outputs())
-		for _, f := range folds {
-			b.say("backtest", done, total)
-			out, err := b.predict(ctx, c.from(f[0]), f[0], f[1])
-			if err != nil {
-				return nil, fmt.Errorf("backtest %s: %w", c.name, err)
-			}
-			outputs = append(outputs, out...)
-			done++
+	b.jury = jury{policy: b.policy, seed: b.seed, newest: b.newest() - lo, theirs: theirs}
+	return b.makeRecord(ctx)
+}
+
+// newest is where the newest block begins.
+func (b *backtest) newest() int { return b.blocks[len(b.blocks)-1].lo }
+
+// run judges every cure and returns one trial each, and the names of those for
+// which no time was left.
+func (b *backtest) run(ctx context.Context, cures []cure) (trials []Trial, skipped []string, err error) {
+	b.jury.others = max(len(cures)-1, 1)
+	b.kept = []*table.Column{table.Floats(championColumn, b.jury.theirs)}
+	for i, c := range cures {
+		if i > 0 && !b.deadline.IsZero() && b.clock().After(b.deadline) {
+			skipped = append(skipped, c.name)
+			continue
 		}
-		ours, err := b.rowLosses(lo, n, outputs)
+		b.say("backtest", i, len(cures))
+		t, losses, err := b.try(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("backtest %s: %w", c.name, err)
+			return nil, nil, fmt.Errorf("backtest %s: %w", c.name, err)
 		}
-		t := Trial{Window: c.window, Folds: len(folds), Seconds: b.clock().Sub(start).Seconds(), outputs: outputs}
-		t.Trial = heal.Trial{Cure: c.name, All: b.match(theirs, ours), Newest: b.match(theirs[newest:], ours[newest:])}
-		t.From, t.To = b.rows.Span(lo, n)
-		b.kept = append(b.kept, table.Floats(lossColumn(len(out)), ours))
-		out = append(out, t)
+		if t == nil {
+			continue
+		}
+		b.kept = append(b.kept, table.Floats(lossColumn(len(trials)), losses))
+		trials = append(trials, *t)
 	}
-	return out, nil
+	return trials, skipped, nil
 }
 
-func (b *backtest) match(theirs, ours []float64) heal.Match {
-	return heal.Match{
-		Rows: len(ours), Champion: score.Mean(theirs), Loss: score.Mean(ours),
-		Gain: score.PairedBlockBootstrap(theirs, ours, 0, 0, b.conf, b.seed),
+// try fits a cure before each block of the proof. The trial is nil when it
+// cannot be made of what was known before the newest block.
+func (b *backtest) try(ctx context.Context, c cure) (*Trial, []float64, error) {
+	start := b.clock()
+	proof := b.blocks[b.proof:]
+	lo, n := proof[0].lo, b.rows.Len()
+	outputs := make([]float64, 0, (n-lo)*b.rows.Template.Outputs())
+	var made *challenger
+	for _, f := range proof {
+		var err error
+		if made, err = c.make(ctx, b, f.lo); err != nil {
+			return nil, nil, err
+		}
+		out, err := b.predict(made, f.lo, f.hi) // by the champion where the cure has nothing to say yet
+		if err != nil {
+			return nil, nil, err
+		}
+		outputs = append(outputs, out...)
 	}
+	if made == nil {
+		return nil, nil, nil
+	}
+	ours, err := b.rowLosses(lo, n, outputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &Trial{Window: c.window, Folds: len(proof), Action: c.action, outputs: outputs}
+	t.Trial = b.jury.judge(c.name, c.usual, c.floor, ours)
+	if t.Vetoes, err = b.vetoes(made, c, ours); err != nil {
+		return nil, nil, err
+	}
+	t.From, t.To = b.rows.Span(lo, n)
+	t.Seconds = b.clock().Sub(start).Seconds()
+	return t, ours, nil
 }
 
-// predict is what a model of rows [lo, hi) says of the rows [hi, end).
-func (b *backtest) predict(ctx context.Context, lo, hi, end int) ([]float64, error) {
-	res, err := b.rows.Fit(ctx, lo, hi, 0, b.params, nil)
+// predict is what a challenger says of rows [lo, hi), row-major; nil stands
+// for the champion.
+func (b *backtest) predict(c *challenger, lo, hi int) ([]float64, error) {
+	m := b.champion
+	switch {
+	case c != nil && c.model == nil:
+		return c.rows.Predict(c.trees, lo, hi, b.params.NumThreads)
+	case c != nil:
+		m = c.model
+	}
+	p, err := m.PredictTable(b.rows.Table.Slice(lo, hi), b.params.NumThreads)
+	if err != nil {
+		return nil, fmt.Errorf("predict with %s: %w", m.Version, err)
+	}
+	return p.Outputs, nil
+}
+
+// losses are a challenger's on rows [lo, hi).
+func (b *backtest) losses(c *challenger, lo, hi int) ([]float64, error) {
+	out, err := b.predict(c, lo, hi)
 	if err != nil {
 		return nil, err
 	}
-	return b.rows.Predict(res.Model, hi, end, b.params.NumThreads)
-}
-
-// championLosses are the champion's on rows [lo, hi).
-func (b *backtest) championLosses(lo, hi int) ([]float64, error) {
-	p, err := b.champion.PredictTable(b.rows.Table.Slice(lo, hi), b.params.NumThreads)
-	if err != nil {
-		return nil, fmt.Errorf("predict with %s: %w", b.champion.Version, err)
-	}
-	return b.rowLosses(lo, hi, p.Outputs)
+	return b.rowLosses(lo, hi, out)
 }
 
 func (b *backtest) rowLosses(lo, hi int, outputs []float64) ([]float64, error) {

@@ -108,7 +108,7 @@ func TestRehearsalLeavesNoTrace(t *testing.T) {
 	before := files()
 	in, err := w.heal(t, func(o *retrain.Options) { o.DryRun = true })
 	must(t, err)
-	if in.Action != heal.Retrain || in.Promoted || !strings.Contains(in.Story(), "rehearsal") {
+	if in.Action != heal.Recalibrate || in.Promoted || !strings.Contains(in.Story(), "rehearsal") {
 		t.Fatalf("%s", in.Story())
 	}
 	if files() != before {

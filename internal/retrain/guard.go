@@ -112,7 +112,7 @@ func (g *Guard) promote(reg *registry.Registry, in *Incident, from registry.Poin
 		in.Promoted = true
 		return nil
 	}
-	if why, yes := heal.Oscillates(g.limits, g.state, in.Version, now.UTC()); yes {
+	if why, yes := g.circles(in.Version, now); yes {
 		b := g.Barrier(now)
 		b.To = in.Version
 		in.Guard, in.Action, in.Reason = &b, heal.None, "frozen: "+why
@@ -125,6 +125,15 @@ func (g *Guard) promote(reg *registry.Registry, in *Incident, from registry.Poin
 		return fmt.Errorf("promote %s: %w", in.Version, err)
 	}
 	return nil
+}
+
+// circles says whether healing would bring back what it took out of force not
+// long ago. A nil Guard remembers nothing.
+func (g *Guard) circles(version string, now time.Time) (why string, yes bool) {
+	if g == nil {
+		return "", false
+	}
+	return heal.Oscillates(g.limits, g.state, version, now.UTC())
 }
 
 // TakeBack puts the predecessor of what bakes in force again, which freezes

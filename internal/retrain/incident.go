@@ -39,7 +39,9 @@ type Incident struct {
 	// within the cooldown.
 	Diagnosis *heal.Diagnosis `json:"diagnosis,omitempty"`
 	Metric    string          `json:"metric,omitempty"`  // of the losses below; lower is better
+	Record    []Recorded      `json:"record,omitempty"`  // how windows to learn from did before
 	Trials    []Trial         `json:"trials"`            // every cure, on the same rows
+	Skipped   []string        `json:"skipped,omitempty"` // cures that the budget left no time for
 	Policy    heal.Policy     `json:"policy"`            // the bounds that held
 	Action    heal.Action     `json:"action"`            // what was done
 	Cure      string          `json:"cure,omitempty"`    // the trial that won
@@ -209,6 +211,7 @@ func (in *Incident) tellTrials(b *strings.Builder) {
 	if len(in.Trials) == 0 {
 		return
 	}
+	in.tellRecord(b)
 	first := in.Trials[0]
 	fmt.Fprintf(b, "\n## What was tried\n\nEach cure learnt from what was known before the rows it was judged on: %d rows", first.All.Rows)
 	if !first.From.IsZero() {
@@ -222,6 +225,26 @@ func (in *Incident) tellTrials(b *strings.Builder) {
 			fmt.Fprintf(b, "| %.5g | %+.1f %% | %.3g to %.3g ", m.Loss, 100*m.Relative(), m.Gain.Lo, m.Gain.Hi)
 		}
 		fmt.Fprintln(b, "|")
+	}
+	fmt.Fprintln(b)
+	for _, t := range in.Trials {
+		for _, v := range t.Vetoes {
+			fmt.Fprintf(b, "- %s is ruled out: %s\n", t.Cure, v)
+		}
+	}
+	if len(in.Skipped) > 0 {
+		fmt.Fprintf(b, "- Not tried, for want of time: %s\n", strings.Join(in.Skipped, "; "))
+	}
+}
+
+// tellRecord tells how windows did before the newest block.
+func (in *Incident) tellRecord(b *strings.Builder) {
+	if len(in.Record) < 2 || len(in.Record[0].Losses) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## What to learn from\n\nHow much of the past each window would have learnt from, and what it would have lost on %d blocks before the newest:\n\n| window | %s | weight |\n|---|---|---|\n", len(in.Record[0].Losses), in.Metric)
+	for _, r := range in.Record {
+		fmt.Fprintf(b, "| %s | %.5g | %.0f %% |\n", r.Cure, r.Loss, 100*r.Weight)
 	}
 }
 

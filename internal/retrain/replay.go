@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/heal"
-	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -29,6 +28,7 @@ func lossColumn(trial int) string { return fmt.Sprintf("cure_%d", trial) }
 type Basis struct {
 	Evidence *heal.Evidence `json:"evidence,omitempty"` // nil in incidents of older builds, and of bakes
 	Seed     uint64         `json:"seed,omitempty"`     // of the intervals
+	Cures    int            `json:"cures,omitempty"`    // that competed, with those that could not be made or had no time left
 	Guard    *Barrier       `json:"guard,omitempty"`    // what kept healing from promoting; nil: nothing did
 	Bake     *BakeRecord    `json:"bake,omitempty"`     // of a rollback
 	Reports  []Source       `json:"reports,omitempty"`  // that gave the reasons
@@ -171,11 +171,11 @@ func (r *replay) decide(dir string) error {
 		return nil
 	}
 	r.same("reason", in.Reason, why)
-	r.outcome(winner >= 0, heal.Retrain, heal.Keep)
-	cure := ""
+	action, cure := heal.Keep, ""
 	if winner >= 0 {
-		cure = in.Trials[winner].Cure
+		action, cure = in.Trials[winner].Action, in.Trials[winner].Cure
 	}
+	r.same("action", in.Action, action)
 	r.same("cure", in.Cure, cure)
 	return nil
 }
@@ -200,19 +200,20 @@ func (r *replay) trials(dir string) error {
 		return err
 	}
 	theirs := t.Column(championColumn)
-	level := in.Policy.Level(len(in.Trials))
-	match := func(a, b []float64) heal.Match {
-		return heal.Match{Rows: len(b), Champion: score.Mean(a), Loss: score.Mean(b), Gain: score.PairedBlockBootstrap(a, b, 0, 0, level, in.Seed)}
+	if theirs == nil || theirs.Type != table.Float || len(in.Trials) == 0 {
+		r.same("losses of the champion", "there", "missing in "+lossesFile)
+		return nil
 	}
+	j := jury{policy: in.Policy, seed: in.Seed, others: in.Cures - 1, theirs: theirs.Floats, newest: max(0, len(theirs.Floats)-in.Trials[0].Newest.Rows)}
 	for i, trial := range in.Trials {
 		ours := t.Column(lossColumn(i))
-		if theirs == nil || ours == nil || theirs.Type != table.Float || ours.Type != table.Float {
-			r.found = append(r.found, Difference{"losses of " + trial.Cure, "there", "missing in " + lossesFile})
+		if ours == nil || ours.Type != table.Float {
+			r.same("losses of "+trial.Cure, "there", "missing in "+lossesFile)
 			continue
 		}
-		newest := max(0, len(ours.Floats)-trial.Newest.Rows)
-		r.same("all rows, "+trial.Cure, trial.All, match(theirs.Floats, ours.Floats))
-		r.same("newest rows, "+trial.Cure, trial.Newest, match(theirs.Floats[newest:], ours.Floats[newest:]))
+		again := j.judge(trial.Cure, trial.Usual, trial.Floor, ours.Floats)
+		again.Vetoes = trial.Vetoes // of the rows themselves, which are not kept
+		r.same(trial.Cure, trial.Trial, again)
 	}
 	return nil
 }

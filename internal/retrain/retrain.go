@@ -8,6 +8,7 @@
 package retrain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/estimate"
+	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/monitor"
@@ -26,13 +28,18 @@ import (
 
 // Options steer [Run].
 type Options struct {
-	Policy   heal.Policy
-	Sources  Sources
-	Reasons  []string        // what drift reports said since the champion took over
-	Report   *monitor.Report // the newest of them that found drift; nil: none
-	Force    bool            // act without a reason; the gate holds all the same
-	DryRun   bool            // decide and tell, change nothing
-	MaxRows  int             // newest labelled rows learnt from; 0: all
+	Policy  heal.Policy
+	Sources Sources
+	Reasons []string        // what drift reports said since the champion took over
+	Report  *monitor.Report // the newest of them that found drift; nil: none
+	Force   bool            // act without a reason; the gate holds all the same
+	DryRun  bool            // decide and tell, change nothing
+	MaxRows int             // newest labelled rows learnt from; 0: all
+	// Hide is the share of cells that training is not shown, see train.Rows.
+	Hide float64
+	// Budget is how long cures may be tried for, by Clock; the usual one always
+	// is. 0: all are tried.
+	Budget   time.Duration
 	Seed     uint64
 	Threads  int
 	Now      time.Time
@@ -60,6 +67,8 @@ type Trial struct {
 	From    time.Time `json:"from,omitzero"` // of the rows judged on
 	To      time.Time `json:"to,omitzero"`
 	Seconds float64   `json:"seconds"`
+	// Action is what taking the cure does.
+	Action heal.Action `json:"action"`
 
 	// outputs are what the trial's models said of the rows judged on, the newest
 	// All.Rows, row-major.
@@ -107,23 +116,31 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if err != nil {
 		return nil, err
 	}
-	list := cures(h.rows.Len())
+	h.rows.Hide = o.Hide
 	b := &backtest{
-		rows: h.rows, champion: champion.Model, params: p, metric: score.Metric(champion.Metrics.Metric), unseen: judged,
-		minFold: o.Policy.MinLabels, conf: o.Policy.Level(len(list)), seed: o.Seed, say: o.Progress, clock: o.Clock,
+		rows: h.rows, champion: champion.Model, golden: champion.Golden(), params: p, metric: score.Metric(champion.Metrics.Metric), policy: o.Policy,
+		fresh: unseen, judged: judged, suspects: suspects(champion, o.Report), earlier: earlier(reg, champion, o), seed: o.Seed, say: o.Progress, clock: o.Clock,
+	}
+	if o.Budget > 0 {
+		b.deadline = o.Clock().Add(o.Budget)
 	}
 	in.Metric = string(train.RowMetric(b.metric, t.Task))
-	if in.Trials, err = b.run(ctx, list); err != nil {
+	if err := b.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("look back: %w", err)
+	}
+	in.Record = b.record
+	list := catalogue(b)
+	if in.Trials, in.Skipped, err = b.run(ctx, list); err != nil {
 		return nil, err
 	}
-	in.losses = table.Must(b.kept...)
+	in.losses, in.Cures = table.Must(b.kept...), len(list)
 	winner, why := heal.Choose(o.Policy, healTrials(in.Trials))
 	in.Reason = why
 	if winner < 0 {
 		in.Action = heal.Keep
 		return in, nil
 	}
-	in.Action, in.Cure = heal.Retrain, in.Trials[winner].Cure
+	in.Action, in.Cure = in.Trials[winner].Action, in.Trials[winner].Cure
 	for i := range in.Trials {
 		if i != winner {
 			in.Trials[i].outputs = nil // one may be as large as the history
@@ -132,7 +149,8 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if o.DryRun {
 		return in, nil
 	}
-	return in, in.promote(ctx, reg, champion, from, h, list[winner], p, o)
+	won := list[slices.IndexFunc(list, func(c cure) bool { return c.name == in.Cure })]
+	return in, in.promote(ctx, reg, champion, from, b, won, o)
 }
 
 func healTrials(trials []Trial) []heal.Trial {
@@ -176,32 +194,103 @@ func parameters(champion *registry.Loaded, o Options) (fit.Params, error) {
 	return p, nil
 }
 
-// promote fits the winning cure on everything, publishes it and puts it in
-// force.
-func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, from registry.Pointer, h *history, c cure, p fit.Params, o Options) error {
-	n := h.rows.Len()
-	lo := c.from(n)
+// promote makes the winning cure of everything, publishes it unless it is a
+// version already, and puts it in force.
+func (in *Incident) promote(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, from registry.Pointer, b *backtest, c cure, o Options) error {
 	o.Progress("fit the winner", 0, 0)
-	res, err := h.rows.Fit(ctx, lo, n, 0, p, nil)
+	won, err := c.make(ctx, b, b.rows.Len())
 	if err != nil {
 		return err
 	}
-	learnt := h.rows.Slice(lo)
-	result := &train.Result{Rows: learnt, Trees: res.Model, Params: p, Metric: score.Metric(champion.Metrics.Metric), Best: p.NumIterations}
+	in.Version = won.version
+	if won.version == "" {
+		if in.Version, err = in.publish(ctx, reg, champion, b, won, o); err != nil {
+			return err
+		}
+	}
+	return o.Guard.promote(reg, in, from, o.Now)
+}
+
+// publish makes a version of the winner.
+func (in *Incident) publish(ctx context.Context, reg *registry.Registry, champion *registry.Loaded, b *backtest, won *challenger, o Options) (string, error) {
+	learnt := won.rows
+	if learnt == nil { // the champion's trees, and so its template
+		var err error
+		if learnt, err = b.rows.Under(champion.Model.Template); err != nil {
+			return "", err
+		}
+	}
+	result := &train.Result{Rows: learnt.Slice(won.lo), Trees: won.trees, Params: b.params, Metric: score.Metric(champion.Metrics.Metric), Best: b.params.NumIterations}
 	bundle, err := in.bundle(result, champion, o)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if bundle.Estimator, err = in.estimator(ctx, h.rows, o); err != nil {
-		return err
+	if bundle.Estimator, err = in.estimator(ctx, b.rows, o); err != nil {
+		return "", err
 	}
 	version, err := reg.Publish(bundle)
 	if err != nil {
-		return fmt.Errorf("publish challenger: %w", err)
+		return "", fmt.Errorf("publish challenger: %w", err)
 	}
-	in.Version = version
-	return o.Guard.promote(reg, in, from, o.Now)
+	return version, nil
 }
+
+// maxEarlier is how many versions that served before are tried.
+const maxEarlier = 2
+
+// earlier are the versions that served before the champion, the newest first,
+// that have its template's target and know no newer row than it. Those that
+// cannot be read, and those that healing took out of force so lately that it
+// would go in circles, do not take part.
+func earlier(reg *registry.Registry, champion *registry.Loaded, o Options) []*registry.Loaded {
+	var out []*registry.Loaded
+	for _, name := range reg.Candidates() {
+		if name == champion.Manifest.Version || len(out) == maxEarlier {
+			continue
+		}
+		if _, yes := o.Guard.circles(name, o.Now); yes {
+			continue
+		}
+		l, err := reg.Load(name)
+		if err != nil || l.Manifest.Lineage.To.After(champion.Manifest.Lineage.To) {
+			continue
+		}
+		a, b := l.Model.Template, champion.Model.Template
+		if a.Target == b.Target && a.Task == b.Task && slices.Equal(a.Classes, b.Classes) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// suspects are the raw columns that may have stopped meaning what the champion
+// learnt, those that it leans on most first: drifted ones and those with a
+// fault, by the newest report.
+func suspects(champion *registry.Loaded, r *monitor.Report) []string {
+	if r == nil {
+		return nil
+	}
+	weight := map[string]float64{}
+	gain, total := champion.Model.Trees.Importance(gbdt.ByGain), 0.0
+	for i, f := range champion.Model.Template.Features {
+		weight[f.Source] += gain[i]
+		total += gain[i]
+	}
+	var out []string
+	for _, c := range champion.Model.Template.Columns {
+		drifted := r.Columns[c.Name] != nil && r.Columns[c.Name].Drift
+		faulty := slices.ContainsFunc(r.Faults, func(f monitor.Fault) bool { return f.Column == c.Name })
+		if (drifted || faulty) && weight[c.Name] > suspectShare*total {
+			out = append(out, c.Name)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(weight[b], weight[a]) })
+	return out
+}
+
+// suspectShare is the share of the gain below which it makes no difference to
+// do without a column.
+const suspectShare = 0.01
 
 // bundle is the winner as the registry publishes it.
 func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options) (*registry.Bundle, error) {

@@ -3,6 +3,7 @@ package retrain_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -103,7 +104,7 @@ func (w *world) heal(t *testing.T, change func(*retrain.Options)) (*retrain.Inci
 	from, err := w.reg.Pointer()
 	must(t, err)
 	o := retrain.Options{
-		Policy:  heal.Policy{Cooldown: time.Hour, MinLabels: 200, Margin: 0.005, Confidence: 0.9},
+		Policy:  heal.Policy{Cooldown: time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99},
 		Sources: retrain.Sources{Predictions: w.dir("predictions"), Actuals: w.dir("actuals"), Data: w.past, Reference: reference},
 		Reasons: []string{"the test says so"}, Seed: 1, Threads: 1, Now: w.now, Clock: func() time.Time { return w.now }, Progress: func(string, int, int) {},
 	}
@@ -170,23 +171,37 @@ func TestHealsWhatMoved(t *testing.T) {
 	}
 }
 
-// TestKeepsWhatHolds: where nothing moved, nothing is promoted.
+var replays = flag.Int("replays", 20, "streams in which nothing moves that are replayed")
+
+// TestKeepsWhatHolds: where nothing moved and the champion has seen enough, a
+// false alarm leads to no promotion, in any replay.
 func TestKeepsWhatHolds(t *testing.T) {
+	for seed := range uint64(*replays) {
+		stream, _ := synth.Sales(100+seed, synth.Options{Days: 430, Still: true})
+		w := newWorld(t, stream, 400, 1)
+		in, err := w.heal(t, nil)
+		must(t, err)
+		if in.Promoted {
+			t.Errorf("seed %d: %s", seed, in.Reason)
+		}
+	}
+}
+
+// TestMoreRowsTeach: where nothing moved but the champion has seen little, what
+// it gains by more rows is real, and still seldom proven.
+func TestMoreRowsTeach(t *testing.T) {
 	promoted := 0
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		stream, _ := synth.Sales(100+seed, synth.Options{Days: 130, Still: true})
 		w := newWorld(t, stream, 100, 1)
 		in, err := w.heal(t, nil)
 		must(t, err)
 		if in.Promoted {
 			promoted++
-			t.Logf("seed %d: %s", seed, in.Reason)
 		}
 	}
-	// More rows teach a little even where nothing moved: a gain that is proven
-	// is no false alarm, but it must stay rare.
-	if promoted > 4 {
-		t.Errorf("%d of 20 still streams were promoted", promoted)
+	if promoted > 3 {
+		t.Errorf("%d of 10 still streams were promoted", promoted)
 	}
 }
 

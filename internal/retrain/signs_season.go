@@ -76,8 +76,8 @@ func (e *evidence) seasonOf(name string, period int64) *heal.Season {
 	for oldest < e.first && e.times[oldest] == table.NoTime {
 		oldest++
 	}
-	if oldest >= e.first || e.times[oldest] > e.start-period {
-		return nil
+	if oldest >= e.first || e.times[oldest] > e.start-period || e.length < period/mostSteps {
+		return nil // too short a past; or rows of hardly more than one time, in no stretch of which seasons show
 	}
 	s := &heal.Season{Period: name}
 	for _, f := range e.figures() {
@@ -87,6 +87,9 @@ func (e *evidence) seasonOf(name string, period int64) *heal.Season {
 	}
 	return s
 }
+
+// mostSteps bounds how often a window fits into a period.
+const mostSteps = 10_000
 
 func (e *evidence) trait(f figure, oldest int, period int64) (heal.Trait, bool) {
 	at := func(from int64) (float64, bool) { return e.meanOver(f, oldest, from, from+e.length) }

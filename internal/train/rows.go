@@ -42,6 +42,9 @@ type Rows struct {
 	// HalfLife, when above 0, lets a row weigh half as much in training as one
 	// that is so much newer. It needs Times.
 	HalfLife time.Duration
+	// Hide is the share of cells, [0, 1), that training is not shown, of columns
+	// that are never missing: it learns to do without each of them.
+	Hide float64
 	// Base, when not nil, is a model of this template that training starts
 	// from: it grows more trees on it or, with Refit, learns its leaves anew.
 	Base  *gbdt.Model
@@ -223,6 +226,9 @@ func (r *Rows) Fit(ctx context.Context, lo, hi, valid int, p fit.Params, progres
 	}
 	data := r.data(lo, hi)
 	data.Weight = r.weights(lo, hi)
+	if r.Hide > 0 && !r.Refit {
+		r.hide(data, lo)
+	}
 	var res *fit.Result
 	var err error
 	switch {
@@ -259,7 +265,7 @@ func (r *Rows) Predict(trees *gbdt.Model, lo, hi, threads int) ([]float64, error
 // Slice is the rows from lo on, under the same template.
 func (r *Rows) Slice(lo int) *Rows {
 	n := r.Len()
-	out := &Rows{Table: r.Table.Slice(lo, n), Template: r.Template, Labels: r.Labels[lo:], HalfLife: r.HalfLife, Base: r.Base, Refit: r.Refit}
+	out := &Rows{Table: r.Table.Slice(lo, n), Template: r.Template, Labels: r.Labels[lo:], HalfLife: r.HalfLife, Hide: r.Hide, Base: r.Base, Refit: r.Refit}
 	if r.Times != nil {
 		out.Times = r.Times[lo:]
 	}

@@ -83,6 +83,9 @@ func Params(task schema.Task, classes int, seed uint64, threads int, set map[str
 // Run trains on rows, which come without calendar features. The errors are
 // those of fitting, and ctx's.
 func Run(ctx context.Context, rows *Rows, o Options) (*Result, error) {
+	plain, hide := *rows, rows.Hide
+	plain.Hide = 0 // choosing and measuring see every cell
+	rows = &plain
 	tmpl := rows.Template
 	if o.Metric == "" {
 		o.Metric = score.Default(tmpl.Task)
@@ -125,7 +128,9 @@ func Run(ctx context.Context, rows *Rows, o Options) (*Result, error) {
 	if err := r.evaluate(ctx, o.Seed, say); err != nil {
 		return nil, err
 	}
-	final, err := chosen.Fit(ctx, 0, chosen.Len(), 0, r.Params, steps(say, "fit all rows", r.Best))
+	insured := *chosen
+	insured.Hide = hide
+	final, err := insured.Fit(ctx, 0, chosen.Len(), 0, r.Params, steps(say, "fit all rows", r.Best))
 	if err != nil {
 		return nil, err
 	}
