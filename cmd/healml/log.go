@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -16,7 +19,11 @@ func newLogCommand(a *app) *cobra.Command {
 	log := group(&cobra.Command{Use: "log", Short: "Look after the prediction log and the actuals", Example: "  healml log stat"})
 	var out string
 	export := &cobra.Command{
-		Use: "export --out FILE", Short: "Write all predictions, with what really happened, to one file", Args: noArgs, Example: "  healml log export --out log.parquet",
+		Use: "export --out FILE", Short: "Write all predictions, with what really happened, to one file",
+		Long: `Writes every prediction, with the actual that came in last beside it, to one
+CSV, Parquet or Arrow file. CSV and Parquet are written file by file of the log,
+so that memory does not grow with it: by day and, of one day, as logged.`,
+		Args: noArgs, Example: "  healml log export --out log.parquet",
 		RunE: func(*cobra.Command, []string) error { return runLogExport(a, out) },
 	}
 	export.Flags().StringVar(&out, "out", "", "file to write (.csv, .parquet or .arrow)")
@@ -28,6 +35,7 @@ func newLogCommand(a *app) *cobra.Command {
 			return a.job("compact", func() error { return runLogCompact(a) })
 		}},
 		export,
+		newLogEraseCommand(a),
 	)
 	return log
 }
@@ -162,15 +170,33 @@ func runLogExport(a *app, out string) error {
 	if err != nil {
 		return err
 	}
-	joined, stats, err := a.joined(loaded.Model.Template.Task, 0, a.now().UnixMicro()+1)
+	stats, err := a.export(out, loaded.Model.Template.Task)
 	if err != nil {
-		return err
-	}
-	if err := table.Write(out, joined); err != nil {
 		return err
 	}
 	return a.print(stats, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "wrote %s: %d predictions, %d with their actual\n", out, stats.Predictions, stats.Matched)
 		return err
 	})
+}
+
+// export writes both logs to out.
+func (a *app) export(out string, task schema.Task) (stats predlog.JoinStats, err error) {
+	end := a.now().UnixMicro() + 1
+	if strings.EqualFold(filepath.Ext(out), ".arrow") { // as a whole
+		joined, stats, err := a.joined(task, 0, end)
+		if err != nil {
+			return stats, err
+		}
+		return stats, table.Write(out, joined)
+	}
+	s, err := predlog.OpenStream(a.predictions(), a.actuals(), predlog.StreamOptions{Task: task, To: end, Now: end, Temp: filepath.Dir(out)})
+	if err != nil {
+		return stats, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for _, f := range s.Stats.Findings {
+		a.warn("%v", f)
+	}
+	return s.Stats.JoinStats, s.Export(out)
 }

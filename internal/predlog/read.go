@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
-	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -167,22 +167,11 @@ func (r *reader) all(l *listing) error {
 
 // segment adds the rows of a segment.
 func (r *reader) segment(f segmentFile) error {
-	d, err := scanSegment(f)
-	var format *durable.FormatError
-	if errors.As(err, &format) {
-		r.stats.Findings = append(r.stats.Findings, Finding{File: f.path, Offset: format.Offset, What: format.Reason})
-		return nil
-	}
+	b, err := os.ReadFile(f.path)
 	if err != nil {
-		return err
+		return fmt.Errorf("read segment: %w", err)
 	}
-	r.stats.Segments++
-	r.stats.Findings = append(r.stats.Findings, d.gaps...)
-	if d.header == nil || d.rows.len() == 0 || d.header.Kind != r.kind {
-		return nil
-	}
-	r.stats.Unsealed += r.add(f.id, d.rows.table())
-	return nil
+	return r.decoded(f, b)
 }
 
 // day adds the rows of the sealed files of one day, of the segments that are
@@ -220,15 +209,7 @@ func (r *reader) add(segment string, t *table.Table) int {
 			rows = append(rows, i)
 		}
 	}
-	if r.columns != nil {
-		var drop []string
-		for _, name := range t.Names() {
-			if name != times.Name && !slices.Contains(r.columns, name) {
-				drop = append(drop, name)
-			}
-		}
-		t = t.Drop(drop...)
-	}
+	t = r.narrow(t)
 	switch {
 	case len(rows) == 0:
 		return 0
@@ -237,6 +218,20 @@ func (r *reader) add(segment string, t *table.Table) int {
 	}
 	r.parts = append(r.parts, part{segment, t})
 	return len(rows)
+}
+
+// narrow drops the columns of t that were not asked for.
+func (r *reader) narrow(t *table.Table) *table.Table {
+	if r.columns == nil {
+		return t
+	}
+	var drop []string
+	for _, name := range t.Names() {
+		if name != r.kind.timeColumn() && !slices.Contains(r.columns, name) {
+			drop = append(drop, name)
+		}
+	}
+	return t.Drop(drop...)
 }
 
 // table puts the parts together in the order of time.
@@ -299,24 +294,40 @@ func pick(files []openedFile, skip map[string]bool) []part {
 	var parts []part
 	taken := map[string]bool{}
 	for _, f := range files {
-		c := f.t.Column(columnSegment)
-		rows := make([][]int, len(c.Dict))
-		for i, k := range c.Codes {
-			if k >= 0 {
-				rows[k] = append(rows[k], i)
-			}
+		parts = append(parts, pickFrom(f, skip, taken)...)
+	}
+	return parts
+}
+
+// pickFrom is pick from one file, of the segments that are not in taken
+// either; it adds those it took to that.
+func pickFrom(f openedFile, skip, taken map[string]bool) []part {
+	c := f.t.Column(columnSegment)
+	if len(c.Dict) == 1 && !slices.Contains(c.Codes, -1) { // the most frequent case
+		id := c.Dict[0]
+		if skip[id] || taken[id] || f.t.NumRows() == 0 {
+			return nil
 		}
-		for k, id := range c.Dict {
-			if skip[id] || taken[id] || len(rows[k]) == 0 {
-				continue
-			}
-			taken[id] = true
-			t := f.t
-			if len(rows[k]) < t.NumRows() {
-				t = t.Take(rows[k])
-			}
-			parts = append(parts, part{id, t})
+		taken[id] = true
+		return []part{{id, f.t}}
+	}
+	var parts []part
+	rows := make([][]int, len(c.Dict))
+	for i, k := range c.Codes {
+		if k >= 0 {
+			rows[k] = append(rows[k], i)
 		}
+	}
+	for k, id := range c.Dict {
+		if skip[id] || taken[id] || len(rows[k]) == 0 {
+			continue
+		}
+		taken[id] = true
+		t := f.t
+		if len(rows[k]) < t.NumRows() {
+			t = t.Take(rows[k])
+		}
+		parts = append(parts, part{id, t})
 	}
 	return parts
 }

@@ -53,6 +53,11 @@ func Seal(dir string, before time.Time, o SealOptions) (SealStats, error) {
 	return stats, errors.Join(err, lock.Unlock())
 }
 
+// sealAllOf is Seal of every closed segment for a caller that holds its lock.
+func sealAllOf(dir string, o SealOptions, stats *SealStats) error {
+	return seal(dir, time.Time{}, o, stats)
+}
+
 func seal(dir string, before time.Time, o SealOptions, stats *SealStats) error {
 	if err := sweepDays(o.Disk, dir); err != nil {
 		return err

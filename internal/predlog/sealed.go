@@ -107,6 +107,11 @@ func readSealed(f sealedFile, o table.ReadOptions) (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
+	return decodeSealed(f, b, o)
+}
+
+// decodeSealed is readSealed of a file whose bytes are b.
+func decodeSealed(f sealedFile, b []byte, o table.ReadOptions) (*table.Table, error) {
 	if checksum(b) != f.sum {
 		return nil, fmt.Errorf("read %s: %w", f.path, errDamaged)
 	}
