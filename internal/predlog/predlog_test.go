@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		logUntilKilled(dir)
 		return
 	}
+	debug.SetGCPercent(400) // the sweeps make and drop many small logs
 	goleak.VerifyTestMain(m)
 }
 

@@ -81,7 +81,7 @@ func repeats(c *Column) bool {
 	const sample = 4096
 	n := c.Len()
 	step := max(n/sample, 1)
-	distinct := make(map[any]struct{}, sample)
+	distinct := make(map[any]struct{}, min(n, sample))
 	looked := 0
 	for i := 0; i < n && looked < sample; i += step {
 		if c.Missing(i) {
