@@ -50,7 +50,8 @@ type Options struct {
 	Guard    *Guard   // watches what is promoted; nil: nobody does
 }
 
-// Exclusion is a stretch of time whose rows are never learnt from.
+// Exclusion is a stretch of time whose rows are not learnt from, or not as they
+// were logged.
 type Exclusion struct {
 	From   time.Time `json:"from,omitzero"` // zero, as To, when no row has a time
 	To     time.Time `json:"to,omitzero"`
@@ -98,6 +99,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
 	in.Rows, in.Excluded = h.rows.Len(), append(in.Excluded, h.excluded...)
+	in.Repaired = h.repaired
 	in.Labels = in.Rows - unseen
 	judged := judgedFrom(h.rows, unseen)
 	evidence.Labels = in.Rows - judged
