@@ -103,6 +103,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	in.Labels = in.Rows - unseen
 	judged := judgedFrom(h.rows, unseen)
 	evidence.Labels = in.Rows - judged
+	evidence.Began, evidence.Labelled = o.began(), newest(h.rows.Times)
 	a := heal.Assess(o.Policy, evidence)
 	in.note(a)
 	in.identify()
@@ -153,6 +154,27 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	won := list[slices.IndexFunc(list, func(c cure) bool { return c.name == in.Cure })]
 	return in, in.promote(ctx, reg, champion, from, b, won, o)
+}
+
+// began is when the change began that the report speaks of; zero when it is not
+// known.
+func (o *Options) began() time.Time {
+	if o.Report == nil || o.Report.Since == nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, o.Report.Since.At)
+	if err != nil {
+		return time.Time{} // a row number
+	}
+	return at
+}
+
+// newest is the last of ascending times; zero when it is not known.
+func newest(times []int64) time.Time {
+	if len(times) == 0 || times[len(times)-1] == table.NoTime {
+		return time.Time{}
+	}
+	return time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 func healTrials(trials []Trial) []heal.Trial {
