@@ -1,20 +1,27 @@
 package monitor
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// alike reports whether two names may mean the same thing: their letters and
-// digits are the same but for case, or all words of one are among those of the
-// other, in their order ("minute.maid" and "MINUTE MAID V2").
-func alike(a, b string) bool {
+// likeness is how far two names are from each other that may mean the same thing:
+// 0 when their letters and digits are the same but for case, else the number of
+// words that one has more, if all words of the other are among its own, in their
+// order ("minute.maid" and "MINUTE MAID V2": 1). Other names are not alike.
+func likeness(a, b string) (extra int, alike bool) {
 	x, y := words(a), words(b)
-	if len(x) == 0 || len(y) == 0 {
-		return false
+	switch {
+	case len(x) == 0 || len(y) == 0:
+		return 0, false
+	case strings.Join(x, "") == strings.Join(y, ""):
+		return 0, true
+	case within(x, y) || within(y, x):
+		return max(len(x)-len(y), len(y)-len(x)), true
 	}
-	return strings.Join(x, "") == strings.Join(y, "") || within(x, y) || within(y, x)
+	return 0, false
 }
 
 // words are the runs of letters and digits, in lower case.
@@ -34,19 +41,30 @@ func within(few, many []string) bool {
 	return true
 }
 
-// partner is the one level of fresh whose name is like that of old, if old is
-// the only one of gone whose name is like it; −1 when there is none.
-func partner(old LevelPair, gone, fresh []LevelPair) int {
-	found := -1
-	for i, l := range fresh {
-		if !alike(old.Level, l.Level) {
-			continue
+// nearest is the level whose name is nearest to name; −1 when none is alike, or
+// two are as near.
+func nearest(name string, levels []LevelPair) int {
+	found, least := -1, math.MaxInt
+	for i, l := range levels {
+		switch d, alike := likeness(name, l.Level); {
+		case alike && d < least:
+			found, least = i, d
+		case alike && d == least:
+			found = -1
 		}
-		others := slices.ContainsFunc(gone, func(g LevelPair) bool { return g.Level != old.Level && alike(g.Level, l.Level) })
-		if found >= 0 || others {
-			return -1
-		}
-		found = i
 	}
 	return found
+}
+
+// partner is the level of fresh that is nearest to old by its name, if old is
+// the nearest of gone to it, too; −1 when there is none.
+func partner(old LevelPair, gone, fresh []LevelPair) int {
+	k := nearest(old.Level, fresh)
+	if k < 0 {
+		return -1
+	}
+	if back := nearest(fresh[k].Level, gone); back < 0 || gone[back].Level != old.Level {
+		return -1
+	}
+	return k
 }
