@@ -164,6 +164,12 @@ retrain:
   cooldown: 20h   # nothing is promoted sooner after the last promotion
   min_labels: 200 # actuals needed to judge a cure
   margin: 0.01    # share of the loss that a cure must save for certain
+
+heal:
+  # What may be done to values that a broken feed bent, before they are predicted:
+  # unit (a column that came multiplied is divided again), renamed (a level that
+  # goes by a like name is read as the old one). The log keeps what was sent.
+  map_back: [unit, renamed]
 `))
 
 func renderConfig(data string, rows int, inf *feature.Inferred) ([]byte, error) {

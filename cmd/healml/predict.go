@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ contribution_<class>_<column>: what it added to the raw score (TreeSHAP). With
 contribution_bias, the expected raw score, a row's contributions add up to it.`,
 		Example: "  healml predict new.csv --out scored.parquet --log",
 		Args:    oneArg("FILE"),
-		RunE:    func(_ *cobra.Command, args []string) error { return runPredict(a, args[0], o) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runPredict(cmd.Context(), a, args[0], o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "write the result here (.csv, .parquet or .arrow; default: CSV on stdout)")
@@ -49,7 +50,7 @@ contribution_bias, the expected raw score, a row's contributions add up to it.`,
 	return cmd
 }
 
-func runPredict(a *app, file string, o predictOptions) error {
+func runPredict(ctx context.Context, a *app, file string, o predictOptions) error {
 	if a.json() && o.out == "" {
 		return usageError{errors.New("with -o json the predictions need a file of their own: name it with --out")}
 	}
@@ -62,11 +63,20 @@ func runPredict(a *app, file string, o predictOptions) error {
 	if err != nil {
 		return err
 	}
-	batch, err := m.Encoder().Table(input)
+	sound, changed, err := a.repaired(ctx, loaded, input)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	batch, err := m.Encoder().Table(sound)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	p := m.PredictBatch(batch, a.conf.Train.Threads)
+	for i, yes := range changed {
+		if yes {
+			p.Flags[i] |= model.Repaired
+		}
+	}
 	id, err := ids(file, input)
 	if err != nil {
 		return err
@@ -108,7 +118,8 @@ func runPredict(a *app, file string, o predictOptions) error {
 		Unseen     int    `json:"unseen_rows"`
 		Missing    int    `json:"missing_rows"`
 		OutOfRange int    `json:"out_of_range_rows"`
-	}{o.out, result.NumRows(), m.Version, o.log, flags.unseen, flags.missing, flags.outOfRange}
+		Repaired   int    `json:"repaired_rows"`
+	}{o.out, result.NumRows(), m.Version, o.log, flags.unseen, flags.missing, flags.outOfRange, flags.repaired}
 	return a.print(summary, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "wrote %s: %d rows predicted by %s\n", o.out, summary.Rows, m.Version)
 		return err
@@ -209,7 +220,7 @@ func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *tabl
 	return predlog.WriteBatch(a.predictions(), t, "predict")
 }
 
-type flagCounts struct{ unseen, missing, outOfRange int }
+type flagCounts struct{ unseen, missing, outOfRange, repaired int }
 
 func countFlags(flags []model.Flag) (c flagCounts) {
 	for _, f := range flags {
@@ -221,6 +232,9 @@ func countFlags(flags []model.Flag) (c flagCounts) {
 		}
 		if f&model.OutOfRange != 0 {
 			c.outOfRange++
+		}
+		if f&model.Repaired != 0 {
+			c.repaired++
 		}
 	}
 	return c

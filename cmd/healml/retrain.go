@@ -172,7 +172,7 @@ func (a *app) tryCures(ctx context.Context, champion *registry.Loaded, from regi
 	if err != nil {
 		return nil, err
 	}
-	o.Sources = retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference}
+	o.Sources = retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference, Repair: a.allowedRepairs()}
 	bar := a.progress()
 	defer bar.done()
 	o.Progress = bar.step

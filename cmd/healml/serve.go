@@ -95,6 +95,7 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 		},
 		SyncTimes:    syncs,
 		Surroundings: a.surroundings,
+		Repairs:      a.repairsInForce,
 	})
 	if err != nil {
 		return err

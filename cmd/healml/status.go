@@ -13,6 +13,7 @@ import (
 
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/retrain"
 )
 
@@ -35,6 +36,7 @@ type status struct {
 	Drift    *driftStatus                `json:"drift"`
 	Incident *incidentStatus             `json:"incident"`
 	Healing  *healingStatus              `json:"healing"`
+	Feed     []repair.Step               `json:"feed"` // what is undone before rows are predicted
 	Disk     diskStatus                  `json:"disk"`
 }
 
@@ -61,12 +63,11 @@ type diskStatus struct {
 func runStatus(a *app) error {
 	s := status{Log: map[string]predlog.DirStats{}, Jobs: map[string]jobState{}}
 	a.modelStatus(&s)
+	var err error
 	for _, l := range a.logs() {
-		st, err := predlog.Stat(l.dir)
-		if err != nil {
+		if s.Log[l.name], err = predlog.Stat(l.dir); err != nil {
 			return err
 		}
-		s.Log[l.name] = st
 	}
 	for _, name := range jobNames {
 		s.Jobs[name] = a.jobState(name)
@@ -80,6 +81,9 @@ func runStatus(a *app) error {
 		}
 	}
 	s.Healing = a.healingStatus()
+	if s.Feed, err = a.repairsInForce(); err != nil {
+		a.warn("%v", err)
+	}
 	s.Disk = diskOf(a.root)
 	return a.print(s, func(w io.Writer) error { return s.text(a, w) })
 }
@@ -168,6 +172,9 @@ func (s status) text(a *app, w io.Writer) error {
 		fmt.Fprintln(w, "healing   no incident yet")
 	}
 	s.Healing.text(w)
+	for i := range s.Feed {
+		fmt.Fprintf(w, "feed      %s, because %s\n", s.Feed[i].Words(), s.Feed[i].Why)
+	}
 	for _, name := range jobNames {
 		j := s.Jobs[name]
 		when := "never ran"

@@ -57,6 +57,7 @@ type liveWindow struct {
 	from, to  time.Time
 	rows      int
 	promotion bool // from is when the version took over
+	latest    bool // it ends now
 }
 
 // parse reads the flags; without any it is the window of the configuration.
@@ -70,7 +71,7 @@ func (o *windowOptions) parse(now time.Time, c config.Drift) (w liveWindow, err 
 	if w.to.After(now) {
 		w.to = now
 	}
-	w.from = w.to.Add(-c.Window)
+	w.from, w.latest = w.to.Add(-c.Window), o.until == ""
 	switch {
 	case len(o.given("window")) > 0:
 		d, err := config.ParseDuration(o.window)

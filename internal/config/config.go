@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,6 +124,8 @@ type Heal struct {
 	Alpha       float64       `mapstructure:"alpha"`               // chance to take a version back that is not worse than that
 	PerWeek     int           `mapstructure:"promotions_per_week"` // at most; 0: no bound
 	Oscillation time.Duration `mapstructure:"oscillation"`         // what healing took out of force comes not back within; 0: it may
+	Quarantine  bool          `mapstructure:"quarantine"`          // a column with a fault is read as missing
+	MapBack     []string      `mapstructure:"map_back"`            // faults whose values are mapped back: unit, renamed
 }
 
 // Models configures the registry.
@@ -161,7 +164,7 @@ func Default() *Config {
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
-		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day},
+		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day, Quarantine: true},
 		Models:  Models{Keep: 10},
 		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
@@ -324,6 +327,8 @@ func (c *Config) Validate() error {
 		return bad("heal.margin", "%v, expected at least 0 and below 1", c.Heal.Margin)
 	case !(c.Heal.Alpha > 0 && c.Heal.Alpha < 0.5):
 		return bad("heal.alpha", "%v, expected more than 0 and below 0.5", c.Heal.Alpha)
+	case slices.ContainsFunc(c.Heal.MapBack, func(s string) bool { return s != "unit" && s != "renamed" }):
+		return bad("heal.map_back", "%v, expected a list of unit and renamed", c.Heal.MapBack)
 	case c.Heal.PerWeek < 0:
 		return bad("heal.promotions_per_week", "%d, expected 0 (no bound) or more", c.Heal.PerWeek)
 	case c.Drift.Keep < 0:

@@ -77,6 +77,9 @@ func labelsCondition(p Policy, e Evidence, counted bool) Condition {
 	if counted {
 		c.Now = fmt.Sprintf("%d labelled rows are newer than what the champion learnt from, %d are needed", e.Labels, p.MinLabels)
 	}
+	if counted && e.blind() && len(Assess(p, e).Reasons) == len(e.Reasons) {
+		return Condition{c.Name, false, fmt.Sprintf("the newest is of %s, the change began at %s", stamp(e.Labelled), stamp(e.Began)), "an actual of a row that is younger than the change"}
+	}
 	if !c.OK {
 		c.Needed = fmt.Sprintf("actuals of %d more rows", p.MinLabels-e.Labels)
 		if !counted {

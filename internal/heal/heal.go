@@ -47,12 +47,19 @@ type Policy struct {
 
 // Evidence is what is known before any cure is tried.
 type Evidence struct {
-	Now      time.Time
-	Forced   bool      // somebody asked: a reason by itself
-	Promoted time.Time // when the champion took over
-	Reasons  []string  // what drift reports said since then, in plain words
-	Labels   int       // labelled rows that the champion has not learnt from
-	Learnt   int       // rows that it has learnt from
+	Now      time.Time `json:"now"`
+	Forced   bool      `json:"forced"`            // somebody asked: a reason by itself
+	Promoted time.Time `json:"promoted"`          // when the champion took over
+	Reasons  []string  `json:"reasons"`           // what drift reports said since then, in plain words
+	Began    time.Time `json:"began,omitzero"`    // when the change that they speak of did; zero: not known
+	Labelled time.Time `json:"labelled,omitzero"` // time of the newest labelled row; zero: not known
+	Labels   int       `json:"labels"`            // labelled rows that the champion has not learnt from
+	Learnt   int       `json:"learnt"`            // rows that it has learnt from
+}
+
+// blind reports whether all labels are older than the change.
+func (e *Evidence) blind() bool {
+	return !e.Began.IsZero() && !e.Labelled.IsZero() && e.Labelled.Before(e.Began)
 }
 
 // Assessment is the first half of a decision.
@@ -92,6 +99,8 @@ func Assess(p Policy, e Evidence) Assessment {
 	switch {
 	case len(reasons) == 0:
 		a.Because = "no reason: no drift was found since the champion took over, it is not too old, and little is new to it"
+	case len(reasons) == len(e.Reasons) && e.blind():
+		a.Because = fmt.Sprintf("the change began at %s, and no label is younger than %s: what it did to the target cannot be known yet; waiting for actuals", stamp(e.Began), stamp(e.Labelled))
 	case e.Labels < p.MinLabels:
 		a.Because = fmt.Sprintf("%d labelled rows are newer than what the champion learnt from, %d are needed to judge a cure: waiting for actuals", e.Labels, p.MinLabels)
 	default:

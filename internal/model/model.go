@@ -21,6 +21,7 @@ const (
 	Unseen     Flag = 1 << iota // a category that training never saw
 	Missing                     // a missing value where training had none
 	OutOfRange                  // a number beyond those seen in training
+	Repaired                    // predicted as if a fault of the feed were undone
 )
 
 // Model is one version ready to predict. It is immutable and safe for

@@ -258,10 +258,22 @@ func (j *job) frozenLevel(l LevelPair) {
 	}
 }
 
-// renamed pairs each level that is gone with the new one whose share is
-// nearest, if it is near: within a quarter, or what chance allows.
+// renamed pairs each level that is gone with the new one whose name is like its
+// own, or else with the one whose share is nearest; if the share is near: within
+// a quarter, or what chance allows.
 func (j *job) renamed(gone, fresh []LevelPair, then, now float64) {
+	var left []LevelPair
+	all := slices.Clone(fresh)
 	for _, old := range gone {
+		k := partner(old, gone, all)
+		if k < 0 || !sameShare(old, all[k], then, now) {
+			left = append(left, old)
+			continue
+		}
+		fresh = slices.DeleteFunc(fresh, func(l LevelPair) bool { return l.Level == all[k].Level })
+		j.rename(old, all[k], true)
+	}
+	for _, old := range left {
 		best := -1
 		for i, l := range fresh {
 			if best < 0 || math.Abs(float64(l.Now-old.Then)) < math.Abs(float64(fresh[best].Now-old.Then)) {
@@ -271,12 +283,18 @@ func (j *job) renamed(gone, fresh []LevelPair, then, now float64) {
 		if best < 0 {
 			return
 		}
-		l := fresh[best]
-		z := drift.RateZ(float64(old.Then)*then, then, float64(l.Now)*now, now)
-		if math.Abs(float64(l.Now/old.Then)-1) > 0.25 && math.Abs(z) > 3 {
-			continue
+		if l := fresh[best]; sameShare(old, l, then, now) {
+			fresh = slices.Delete(fresh, best, best+1)
+			j.rename(old, l, false)
 		}
-		fresh = slices.Delete(fresh, best, best+1)
-		j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", cut(old.Level, longLevel), percent(float64(old.Then)), cut(l.Level, longLevel), percent(float64(l.Now)))})
 	}
+}
+
+func sameShare(old, l LevelPair, then, now float64) bool {
+	z := drift.RateZ(float64(old.Then)*then, then, float64(l.Now)*now, now)
+	return math.Abs(float64(l.Now/old.Then)-1) <= 0.25 || math.Abs(z) <= 3
+}
+
+func (j *job) rename(old, l LevelPair, alike bool) {
+	j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Alike: alike, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", cut(old.Level, longLevel), percent(float64(old.Then)), cut(l.Level, longLevel), percent(float64(l.Now)))})
 }

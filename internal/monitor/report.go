@@ -197,6 +197,9 @@ type Fault struct {
 	// Old and New name the level before and after (renamed).
 	Old string `json:"old,omitempty"`
 	New string `json:"new,omitempty"`
+	// Alike says that the names of a renamed level are alike, and each is
+	// nearest to the other.
+	Alike bool `json:"alike,omitempty"`
 }
 
 // Drifted lists the input columns that drifted, in table order.

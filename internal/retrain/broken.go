@@ -3,11 +3,11 @@ package retrain
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/healml/healml/internal/monitor"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -15,42 +15,79 @@ import (
 // Rows are looked at in stretches in the order of time: a broken feed costs
 // the stretches that it filled.
 const (
-	minStretch      = 200  // rows of a stretch, at least
-	mostStretches   = 100  // longer ones beyond
-	stretchSkeleton = 2000 // rows of the reference that a stretch is held against
+	minStretch    = repair.MinRows // rows of a stretch, at least
+	mostStretches = 100            // longer ones beyond
 )
 
 // teaching are the faults of a feed whose rows would teach a model something
 // wrong. A frozen or renamed column may be how the world is from now on.
 var teaching = []string{"absent", "empty", "unit"}
 
-// brokenStretches finds the stretches of logged rows in which a feed was
-// broken, by comparing each with the reference that the champion was made
-// with. Rows of one time are never parted. bad tells the rows of logged that
-// lie in one.
-func brokenStretches(ctx context.Context, reference, logged *table.Table, t *schema.Template) (out []Exclusion, bad []bool, err error) {
-	bad = make([]bool, logged.NumRows())
-	reference = thin(reference, stretchSkeleton)
+// sound finds the stretches of logged rows in which a feed was broken, by
+// comparing each with the reference that the champion was made with. Rows of
+// one time are never parted. What may be undone is undone, and told in
+// repaired; of what may not, the rows are left out, and told in excluded.
+func sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may repair.Allowed) (rows *table.Table, excluded, repaired []Exclusion, err error) {
+	may.Quarantine = false // what is read as missing teaches nothing
+	bad := make([]bool, logged.NumRows())
+	rows = logged
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
-		rows := logged.Take(s)
-		r, err := monitor.Compare(ctx, monitor.Input{Reference: monitor.Of(reference), Current: monitor.Of(rows), Columns: t.Columns, ReferenceTime: t.Time, Time: orderColumn})
+		batch := logged.Take(s)
+		faults, err := repair.Faults(ctx, reference, batch, t, orderColumn)
 		if err != nil {
-			return nil, nil, fmt.Errorf("look for broken feeds: %w", err)
+			return nil, nil, nil, err
 		}
-		for _, f := range r.Faults {
-			if !slices.Contains(teaching, f.Kind) {
-				continue
-			}
-			e := Exclusion{Column: f.Column, Why: f.Detail, Rows: len(s)}
-			e.From, e.To = span(rows.Column(orderColumn).Times)
-			out = append(out, e)
-			for _, i := range s {
-				bad[i] = true
-			}
-			break
+		steps := repair.Steps(faults, reference, may)
+		if f := lasting(faults, steps); f != nil {
+			excluded = append(excluded, exclusion(batch, f.Column, f.Detail, len(s)))
+			mark(bad, s)
+			continue
+		}
+		if len(steps) == 0 {
+			continue
+		}
+		these := make([]bool, len(bad))
+		mark(these, s)
+		next, changed := repair.Table(rows, steps, these)
+		rows = next
+		for _, step := range steps {
+			repaired = append(repaired, exclusion(batch, step.Column, step.Words(), count(changed)))
 		}
 	}
-	return out, bad, nil
+	return exclude(rows, bad), excluded, repaired, nil
+}
+
+func mark(rows []bool, these []int) {
+	for _, i := range these {
+		rows[i] = true
+	}
+}
+
+func count(yes []bool) (n int) {
+	for _, y := range yes {
+		if y {
+			n++
+		}
+	}
+	return n
+}
+
+// lasting is a fault that teaches something wrong and that no step undoes; nil
+// when there is none.
+func lasting(faults []monitor.Fault, steps []repair.Step) *monitor.Fault {
+	for i := range faults {
+		undone := slices.ContainsFunc(steps, func(s repair.Step) bool { return s.Column == faults[i].Column })
+		if !undone && slices.Contains(teaching, faults[i].Kind) {
+			return &faults[i]
+		}
+	}
+	return nil
+}
+
+func exclusion(batch *table.Table, column, why string, rows int) Exclusion {
+	e := Exclusion{Column: column, Why: why, Rows: rows}
+	e.From, e.To = span(batch.Column(orderColumn).Times)
+	return e
 }
 
 // span is the first and the last of ascending times; zero when none is known.
@@ -60,19 +97,6 @@ func span(times []int64) (from, to time.Time) {
 		return
 	}
 	return time.UnixMicro(times[first]).UTC(), time.UnixMicro(times[len(times)-1]).UTC()
-}
-
-// thin is every k-th row of t, at most n.
-func thin(t *table.Table, n int) *table.Table {
-	total := t.NumRows()
-	if total <= n {
-		return t
-	}
-	rows := make([]int, n)
-	for i := range rows {
-		rows[i] = i * total / n
-	}
-	return t.Take(rows)
 }
 
 // stretches cuts rows into runs, oldest first, each as row numbers in the order

@@ -9,6 +9,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/schema"
@@ -28,7 +29,8 @@ type BakeRows struct {
 
 // Look compares a promotion with its predecessor on the rows logged after it
 // began whose truth came in by now. Both versions score the same raw rows,
-// whichever answered at the time. Rows stand in the order in which their truth
+// whichever answered at the time; those that had to be repaired to be predicted
+// are left out. Rows stand in the order in which their truth
 // came, which later truth only adds to. A row whose class one of the versions
 // does not know is passed over.
 func (b BakeRows) Look(p heal.BakePolicy, bake heal.Bake, now time.Time) (*BakeRecord, error) {
@@ -68,10 +70,12 @@ func (b BakeRows) labelled(t *schema.Template, since, until time.Time) (*table.T
 	joined, _ := predlog.Join(preds, actuals, t.Task)
 	truth, arrived := joined.Column(predlog.ColumnActual), joined.Column(predlog.ColumnActualTime)
 	at, by := joined.Column(predlog.ColumnTime), joined.Column(predlog.ColumnVersion)
+	flags := joined.Column(predlog.ColumnFlags)
 	var keep []int
 	for i := range joined.NumRows() {
 		late := at.Times[i] > from || by != nil && by.Text(i) == b.Promoted.Manifest.Version
-		if late && !truth.Missing(i) {
+		bent := flags != nil && model.Flag(flags.Floats[i])&model.Repaired != 0 // neither version was to see it as it was logged
+		if late && !bent && !truth.Missing(i) {
 			keep = append(keep, i)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
@@ -19,6 +20,7 @@ import (
 type history struct {
 	rows     *train.Rows
 	excluded []Exclusion // logged rows left out because a feed was broken
+	repaired []Exclusion // and those with the fault undone
 }
 
 // orderColumn carries the time by which rows are ordered through the joining
@@ -33,6 +35,9 @@ type Sources struct {
 	// not to be had any more, and then Reference stands in for them.
 	Data      *table.Table
 	Reference *table.Table
+	// Repair are the faults of the feed that may be undone before rows are
+	// learnt from; rows with others are left out.
+	Repair repair.Allowed
 }
 
 // labelledLog reads the logged rows whose truth is known, as raw columns, the
@@ -121,8 +126,8 @@ func coerce(c *table.Column, want schema.Column, n int) (*table.Column, error) {
 	return table.AllMissing(want.Name, typ, n), nil
 }
 
-// gather joins all labelled rows, leaves out those logged while a feed was
-// broken, keeps the newest maxRows, and encodes them for the champion's
+// gather joins all labelled rows, repairs or leaves out those logged while a
+// feed was broken, keeps the newest maxRows, and encodes them for the champion's
 // template.
 func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time, maxRows int) (*history, error) {
 	base := s.Data
@@ -138,11 +143,9 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 		return nil, err
 	}
 	h := &history{}
-	var bad []bool
-	if h.excluded, bad, err = brokenStretches(ctx, s.Reference, logged, t); err != nil {
+	if logged, h.excluded, h.repaired, err = sound(ctx, s.Reference, logged, t, s.Repair); err != nil {
 		return nil, err
 	}
-	logged = exclude(logged, bad)
 	all, err := table.Concat(old, logged)
 	if err != nil {
 		return nil, err

@@ -29,12 +29,13 @@ type Incident struct {
 	Format   int         `json:"format"`
 	ID       string      `json:"incident_id"`
 	At       time.Time   `json:"at"`
-	Champion string      `json:"champion"`         // version in force at the time
-	Learned  time.Time   `json:"learned,omitzero"` // newest row it knew; zero when it has no times
-	Reasons  []string    `json:"reasons"`          // to look for a cure
-	Rows     int         `json:"rows"`             // labelled rows that could be learnt from
-	Labels   int         `json:"labels"`           // those that the champion did not know
-	Excluded []Exclusion `json:"excluded"`         // broken stretches, left out
+	Champion string      `json:"champion"`           // version in force at the time
+	Learned  time.Time   `json:"learned,omitzero"`   // newest row it knew; zero when it has no times
+	Reasons  []string    `json:"reasons"`            // to look for a cure
+	Rows     int         `json:"rows"`               // labelled rows that could be learnt from
+	Labels   int         `json:"labels"`             // those that the champion did not know
+	Excluded []Exclusion `json:"excluded"`           // broken stretches, left out
+	Repaired []Exclusion `json:"repaired,omitempty"` // stretches whose faults were undone first
 	// Diagnosis is what lies behind the reasons; nil when there was none, or
 	// within the cooldown.
 	Diagnosis *heal.Diagnosis `json:"diagnosis,omitempty"`
@@ -175,11 +176,10 @@ func (in *Incident) Story() string {
 		fmt.Fprintf(&b, "- %s\n", r)
 	}
 	for _, e := range in.Excluded {
-		when := "without a time"
-		if !e.From.IsZero() {
-			when = fmt.Sprintf("from %s to %s", e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"))
-		}
-		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, when, e.Why, e.Column)
+		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, e.when(), e.Why, e.Column)
+	}
+	for _, e := range in.Repaired {
+		fmt.Fprintf(&b, "- %d rows %s are learnt from as if a fault were undone: %s\n", e.Rows, e.when(), e.Why)
 	}
 	if in.Bake != nil {
 		in.Bake.tell(&b)
@@ -190,6 +190,13 @@ func (in *Incident) Story() string {
 	in.tellTrials(&b)
 	fmt.Fprintf(&b, "\n## What was decided\n\n%s\n", in.decision())
 	return b.String()
+}
+
+func (e *Exclusion) when() string {
+	if e.From.IsZero() {
+		return "without a time"
+	}
+	return fmt.Sprintf("from %s to %s", e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"))
 }
 
 func (in *Incident) headline() string {

@@ -50,7 +50,8 @@ type Options struct {
 	Guard    *Guard   // watches what is promoted; nil: nobody does
 }
 
-// Exclusion is a stretch of time whose rows are never learnt from.
+// Exclusion is a stretch of time whose rows are not learnt from, or not as they
+// were logged.
 type Exclusion struct {
 	From   time.Time `json:"from,omitzero"` // zero, as To, when no row has a time
 	To     time.Time `json:"to,omitzero"`
@@ -98,9 +99,11 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
 	in.Rows, in.Excluded = h.rows.Len(), append(in.Excluded, h.excluded...)
+	in.Repaired = h.repaired
 	in.Labels = in.Rows - unseen
 	judged := judgedFrom(h.rows, unseen)
 	evidence.Labels = in.Rows - judged
+	evidence.Began, evidence.Labelled = o.began(), newest(h.rows.Times)
 	a := heal.Assess(o.Policy, evidence)
 	in.note(a)
 	in.identify()
@@ -151,6 +154,27 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	won := list[slices.IndexFunc(list, func(c cure) bool { return c.name == in.Cure })]
 	return in, in.promote(ctx, reg, champion, from, b, won, o)
+}
+
+// began is when the change began that the report speaks of; zero when it is not
+// known.
+func (o *Options) began() time.Time {
+	if o.Report == nil || o.Report.Since == nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, o.Report.Since.At)
+	if err != nil {
+		return time.Time{} // a row number
+	}
+	return at
+}
+
+// newest is the last of ascending times; zero when it is not known.
+func newest(times []int64) time.Time {
+	if len(times) == 0 || times[len(times)-1] == table.NoTime {
+		return time.Time{}
+	}
+	return time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 func healTrials(trials []Trial) []heal.Trial {

@@ -67,6 +67,9 @@ type batch struct {
 	faults  []FieldError
 	omitted int
 
+	sound    []float64 // values with repairs made; not used without any
+	repaired []bool    // one a row, or empty
+
 	outputs []float64 // rows × Template.Outputs()
 	random  []byte
 	records []predlog.Record

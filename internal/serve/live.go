@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
 
 // live is a version ready to answer, with all that depends on it. It is
-// immutable but for its counters.
+// immutable but for its counters and repairs.
 type live struct {
 	version string
 	model   *model.Model
@@ -25,6 +27,8 @@ type live struct {
 	stats   *modelStats
 	// nullable says that some column may be missing without a flag.
 	nullable bool
+	// repairs undo faults of the feed; nil: none is known.
+	repairs atomic.Pointer[repair.Plan]
 
 	// Parts of an answer, ready to copy.
 	head   []byte   // {"predicted_<target>":
@@ -133,9 +137,10 @@ func (v *live) rehearse(b *batch, body []byte) error {
 // predict fills b.outputs from b.values.
 func (v *live) predict(b *batch) error {
 	n, k := len(v.plan.cols), v.model.Template.Outputs()
+	values := v.repaired(b)
 	b.outputs = sized(b.outputs, b.rows*k)
 	for i := range b.rows {
-		v.model.Predict(b.outputs[i*k:(i+1)*k], b.values[i*n:(i+1)*n])
+		v.model.Predict(b.outputs[i*k:(i+1)*k], values[i*n:(i+1)*n])
 	}
 	for _, out := range b.outputs {
 		if math.IsNaN(out) || math.IsInf(out, 0) {
@@ -143,6 +148,22 @@ func (v *live) predict(b *batch) error {
 		}
 	}
 	return nil
+}
+
+// repaired are b.values with the repairs made, which b.repaired tells of; b.values
+// themselves when there are none.
+func (v *live) repaired(b *batch) []float64 {
+	b.repaired = b.repaired[:0]
+	p := v.repairs.Load()
+	if p == nil {
+		return b.values
+	}
+	n := len(v.plan.cols)
+	b.sound = append(b.sound[:0], b.values[:b.rows*n]...)
+	for i := range b.rows {
+		b.repaired = append(b.repaired, p.Row(b.sound[i*n:(i+1)*n], b.texts[i*n:(i+1)*n]))
+	}
+	return b.sound
 }
 
 // measured is the number by which the distribution of predictions is watched:
@@ -191,7 +212,7 @@ func appendFlags(b []byte, flags model.Flag) []byte {
 	for _, f := range [...]struct {
 		bit  model.Flag
 		name string
-	}{{model.Unseen, "unseen_category"}, {model.Missing, "missing_value"}, {model.OutOfRange, "out_of_range"}} {
+	}{{model.Unseen, "unseen_category"}, {model.Missing, "missing_value"}, {model.OutOfRange, "out_of_range"}, {model.Repaired, "repaired"}} {
 		if flags&f.bit == 0 {
 			continue
 		}

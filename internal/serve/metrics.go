@@ -69,6 +69,7 @@ type metrics struct {
 	panics       prometheus.Counter
 	logFailures  prometheus.Counter
 	predictions  prometheus.Counter
+	repaired     prometheus.Counter
 	actuals      prometheus.Counter
 	unseen       *prometheus.CounterVec
 	missing      *prometheus.CounterVec
@@ -102,6 +103,7 @@ func newMetrics() *metrics {
 	m.panics = counter("healml_panics_total", "Requests that ended in a panic, answered with 500.")
 	m.logFailures = counter("healml_log_failures_total", "Requests refused because a log could not take their rows.")
 	m.predictions = counter("healml_predictions_total", "Rows predicted, logged and answered.")
+	m.repaired = counter("healml_repaired_rows_total", "Rows predicted as if a fault of the feed were undone.")
 	m.actuals = counter("healml_actuals_received_total", "Rows of ground truth taken in over HTTP.")
 	m.unseen = counters("healml_unseen_categories_total", "Values of a category that training never saw.", "column")
 	m.missing = counters("healml_missing_values_total", "Missing values in predicted rows.", "column")
@@ -195,6 +197,7 @@ var (
 	infoDesc = prometheus.NewDesc("healml_model_info", "The version that serves, 1.", []string{"model_version", "task", "target"}, nil)
 	loadDesc = prometheus.NewDesc("healml_model_loaded_timestamp_seconds", "When the version that serves was loaded.", nil, nil)
 	degrDesc = prometheus.NewDesc("healml_degraded", "1 when the version that serves is not the one that should.", nil, nil)
+	feedDesc = prometheus.NewDesc("healml_feed_repairs", "Faults of the feed that are undone before rows are predicted, 1 each.", []string{"column", "kind"}, nil)
 	rowsDesc = prometheus.NewDesc("healml_log_rows_total", "Predictions made durable in the log.", nil, nil)
 	tornDesc = prometheus.NewDesc("healml_log_torn_bytes_total", "Bytes cut off the ends of log files when they were recovered.", nil, nil)
 	lostDesc = prometheus.NewDesc("healml_log_lost_rows_total", "Predictions answered and lost by the log; 0 unless durability was relaxed.", nil, nil)
@@ -221,6 +224,9 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		for _, c := range v.stats.classes {
 			c.Collect(ch)
 		}
+	}
+	for _, s := range g.s.holder.undone() {
+		gauge(feedDesc, 1, s.Column, string(s.Kind))
 	}
 	gauge(degrDesc, truth(g.s.holder.fault.Load() != nil))
 	if f := g.s.o.LogStats; f != nil {

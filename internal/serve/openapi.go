@@ -174,7 +174,7 @@ func predictionSchema(t *schema.Template) node {
 	return node{{"type", "object"}, {"properties", append(properties,
 		member{idField, node{{"type", "string"}}},
 		member{"model_version", node{{"type", "string"}}},
-		member{"flags", node{{"type", "array"}, {"items", node{{"enum", []string{"unseen_category", "missing_value", "out_of_range"}}}}}})}}
+		member{"flags", node{{"type", "array"}, {"items", node{{"enum", []string{"unseen_category", "missing_value", "out_of_range", "repaired"}}}}}})}}
 }
 
 // classSchema lists the classes as they are answered.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 )
 
@@ -93,6 +94,11 @@ func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
 	}
 	s.metrics.predictions.Add(float64(b.rows))
 	v.stats.observe(v, b)
+	for _, yes := range b.repaired {
+		if yes {
+			s.metrics.repaired.Inc()
+		}
+	}
 	for i := range b.records {
 		r := &b.records[i]
 		if r.Flags != 0 || v.nullable {
@@ -133,11 +139,15 @@ func (b *batch) record(v *live, at time.Time) {
 	b.records = b.records[:0]
 	for i := range b.rows {
 		raw := b.values[i*n : (i+1)*n]
+		flags := v.model.Flags(raw)
+		if len(b.repaired) > 0 && b.repaired[i] {
+			flags |= model.Repaired
+		}
 		b.records = append(b.records, predlog.Record{
 			ID: b.ids[i], At: at.UnixMicro(), Version: v.version,
 			Values: raw, Texts: b.texts[i*n : (i+1)*n],
 			Outputs: b.outputs[i*k : (i+1)*k],
-			Flags:   uint32(v.model.Flags(raw)),
+			Flags:   uint32(flags),
 		})
 	}
 }

@@ -38,6 +38,7 @@ import (
 
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -149,6 +150,9 @@ type Options struct {
 	LogStats     func() LogStats
 	SyncTimes    *SyncTimes
 	Surroundings func() Surroundings
+	// Repairs are the steps that undo what is broken about the feed; read every
+	// Poll, so it must be cheap. Nil: nothing is undone.
+	Repairs func() ([]repair.Step, error)
 	// Build is the version of the program, as shown in /health.
 	Build string
 }

@@ -37,7 +37,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, metrics: newMetrics(), mux: http.NewServeMux(), started: o.Now()}
-	s.holder = holder{source: o.Models, lenient: o.Lenient, now: o.Now, log: o.Logger, metrics: s.metrics}
+	s.holder = holder{source: o.Models, lenient: o.Lenient, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
 	s.origins = http.NewCrossOriginProtection()
 	for _, origin := range o.Origins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
@@ -80,7 +80,14 @@ func (s *Server) Handler() http.Handler { return s.mux }
 func (s *Server) Reload() error {
 	s.o.Supervisor.reloading()
 	defer s.o.Supervisor.ready(s.status)
+	s.holder.heed()
 	return s.holder.check(true)
+}
+
+// poll follows what the jobs left on disk.
+func (s *Server) poll() {
+	s.holder.heed()
+	s.holder.check(false) //nolint:errcheck // kept and logged by check
 }
 
 // Run loads the model and serves on ln until ctx is done. Then it becomes
@@ -90,6 +97,7 @@ func (s *Server) Reload() error {
 // log is up to its owner. The error is nil after a clean drain; otherwise the
 // connections of requests that were too slow were closed. Run is called once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	s.holder.heed()
 	if err := s.holder.check(true); err != nil && s.holder.live.Load() == nil {
 		s.o.Logger.Error("starting without a model; predictions are answered with 503 until one can be loaded")
 	}
@@ -108,7 +116,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer tasks.Wait()
 	defer stop()
 	if s.o.Poll > 0 {
-		tasks.Go(func() { every(background, s.o.Poll, func() { s.holder.check(false) }) }) //nolint:errcheck // kept and logged by check
+		tasks.Go(func() { every(background, s.o.Poll, s.poll) })
 	}
 	if pause := s.o.Supervisor.Watchdog; pause > 0 {
 		tasks.Go(func() { every(background, pause/3, s.alive) })

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/healml/healml/internal/repair"
 )
 
 // After a version failed to load it is tried again after firstRetry, and then
@@ -36,7 +38,11 @@ type holder struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	repairs func() ([]repair.Step, error) // nil: none
+
 	mu    sync.Mutex // one check at a time
+	steps []repair.Step
+	blind bool // the last look at the repairs failed
 	live  atomic.Pointer[live]
 	fault atomic.Pointer[fault]
 }
@@ -155,7 +161,47 @@ func (h *holder) fallBack(except string) {
 	}
 }
 
+// heed follows the repairs of the feed. While they cannot be read those in
+// force stay.
+func (h *holder) heed() {
+	if h.repairs == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	steps, err := h.repairs()
+	if err != nil {
+		if !h.blind {
+			h.log.Error("the repairs of the feed cannot be read; those in force stay", "err", err)
+		}
+		h.blind = true
+		return
+	}
+	h.blind = false
+	if repair.Same(h.steps, steps) {
+		return
+	}
+	h.steps = steps
+	said := []string{}
+	for i := range steps {
+		said = append(said, steps[i].Words())
+	}
+	h.log.Warn("the repairs of the feed changed", "repairs", said)
+	if v := h.live.Load(); v != nil {
+		v.repairs.Store(repair.NewPlan(v.model.Encoder(), steps))
+	}
+}
+
+// undone are the faults of the feed that the version that serves undoes.
+func (h *holder) undone() []repair.Step {
+	if v := h.live.Load(); v != nil {
+		return v.repairs.Load().Steps()
+	}
+	return nil
+}
+
 func (h *holder) take(v *live) {
+	v.repairs.Store(repair.NewPlan(v.model.Encoder(), h.steps))
 	h.metrics.expose(v.plan.cols)
 	old := h.live.Swap(v)
 	if old != nil {
