@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/healml/healml/internal/predlog"
+	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -28,7 +29,7 @@ so that memory does not grow with it: by day and, of one day, as logged.`,
 	}
 	export.Flags().StringVar(&out, "out", "", "file to write (.csv, .parquet or .arrow)")
 	log.AddCommand(
-		&cobra.Command{Use: "stat", Short: "What the logs hold", Args: noArgs, Example: "  healml log stat -o json", RunE: func(*cobra.Command, []string) error { return runLogStat(a) }},
+		newLogStatCommand(a),
 		&cobra.Command{Use: "verify", Short: "Read every byte and report damage", Args: noArgs, Example: "  healml log verify", RunE: func(*cobra.Command, []string) error { return runLogVerify(a) }},
 		&cobra.Command{Use: "repair", Short: "Save what is good of damaged files and put them aside", Args: noArgs, Example: "  healml log repair", RunE: func(*cobra.Command, []string) error { return runLogRepair(a) }},
 		&cobra.Command{Use: "compact", Short: "Seal closed segments into Parquet, merge small files, remove what is too old", Args: noArgs, Example: "  healml log compact", RunE: func(*cobra.Command, []string) error {
@@ -45,7 +46,25 @@ func (a *app) logs() []struct{ name, dir string } {
 	return []struct{ name, dir string }{{"predictions", a.predictions()}, {"actuals", a.actuals()}}
 }
 
-func runLogStat(a *app) error {
+func newLogStatCommand(a *app) *cobra.Command {
+	var count bool
+	cmd := &cobra.Command{Use: "stat", Short: "What the logs hold", Args: noArgs, Example: "  healml log stat --coverage",
+		RunE: func(*cobra.Command, []string) error { return runLogStat(a, count) }}
+	cmd.Flags().BoolVar(&count, "coverage", false, "also count how many predictions of the last 30 days have their actual, and how late these came")
+	return cmd
+}
+
+func runLogStat(a *app, count bool) error {
+	if count {
+		c, err := a.countCoverage()
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			return usageError{registry.ErrNoCurrent}
+		}
+		return a.print(c, func(w io.Writer) error { c.text(w); return nil })
+	}
 	stats := map[string]predlog.DirStats{}
 	for _, l := range a.logs() {
 		s, err := predlog.Stat(l.dir)
@@ -125,6 +144,19 @@ func runLogRepair(a *app) error {
 	return errors.Join(errs, err)
 }
 
+// retention is what the configuration keeps.
+func (a *app) retention() predlog.PruneOptions {
+	l := a.conf.Log
+	o := predlog.PruneOptions{MaxBytes: l.KeepBytes, KeepDays: l.KeepDays}
+	if l.Keep > 0 {
+		o.OlderThan = a.now().Add(-l.Keep)
+	}
+	if l.DiskHigh > 0 {
+		o.Room = func() (bool, error) { return diskOf(a.root).Used < l.DiskHigh, nil }
+	}
+	return o
+}
+
 // compaction is what compact did to one log.
 type compaction struct {
 	Sealed  predlog.SealStats    `json:"sealed"`
@@ -138,15 +170,21 @@ func runLogCompact(a *app) error {
 	for _, l := range a.logs() {
 		var c compaction
 		var err error
+		c.Removed, err = predlog.Prune(l.dir, a.retention()) // first: a full disk needs room to seal
+		errs = errors.Join(errs, err)
 		c.Sealed, err = predlog.Seal(l.dir, time.Time{}, predlog.SealOptions{Leftovers: true})
 		errs = errors.Join(errs, err)
 		c.Merged, err = predlog.Compact(l.dir, predlog.CompactOptions{})
 		errs = errors.Join(errs, err)
-		if keep := a.conf.Log.Keep; keep > 0 {
-			c.Removed, err = predlog.Prune(l.dir, a.now().Add(-keep))
-			errs = errors.Join(errs, err)
-		}
+		room, err := predlog.Prune(l.dir, a.retention()) // again: what was sealed counts now
+		errs = errors.Join(errs, err)
+		c.Removed.Days = append(c.Removed.Days, room.Days...)
+		c.Removed.Files += room.Files
+		c.Removed.Bytes += room.Bytes
 		stats[l.name] = c
+	}
+	if _, err := a.countCoverage(); err != nil {
+		errs = errors.Join(errs, fmt.Errorf("count coverage: %w", err))
 	}
 	err := a.print(stats, func(w io.Writer) error {
 		for _, l := range a.logs() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +59,18 @@ func runLogErase(a *app, o eraseOptions) error {
 	m, err := predlog.MatchText(o.where)
 	if err != nil {
 		return usageError{fmt.Errorf("--where: %w", err)}
+	}
+	// A private column holds the value's hash.
+	extras, err := a.extras()
+	if err != nil {
+		return err
+	}
+	for _, x := range extras {
+		if x.Name == m.Column && x.Key != nil {
+			for v := range maps.Clone(m.Values) {
+				m.Values[predlog.Hide(x.Key, x.Name, v)] = true
+			}
+		}
 	}
 	ids, known, findings, err := predlog.Find(a.predictions(), m)
 	if err != nil {

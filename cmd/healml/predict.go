@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -59,11 +60,16 @@ func runPredict(ctx context.Context, a *app, file string, o predictOptions) erro
 		return err
 	}
 	m := loaded.Model
-	input, err := readInput(file, m, o.lenient)
+	extras, err := a.extras()
 	if err != nil {
 		return err
 	}
-	sound, changed, err := a.repaired(ctx, loaded, input)
+	extras = predlog.NewExtras(m.Template, extras)
+	input, err := readInput(file, m, o.lenient, extras)
+	if err != nil {
+		return err
+	}
+	sound, changed, err := a.repaired(ctx, loaded, input.Drop(names(extras)...))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -153,21 +159,33 @@ func (a *app) load(version string) (*registry.Loaded, error) {
 }
 
 // readInput reads a file of raw rows as the model's template types them.
-func readInput(file string, m *model.Model, lenient bool) (*table.Table, error) {
+// extras are columns that are only logged.
+func readInput(file string, m *model.Model, lenient bool, extras []predlog.Extra) (*table.Table, error) {
 	types := m.Encoder().Types()
 	types["prediction_id"] = table.String
+	for _, x := range extras {
+		types[x.Name] = table.String
+	}
 	t, err := table.Read(file, table.ReadOptions{Types: types})
 	if err != nil {
 		return nil, err
 	}
 	if lenient {
 		for _, name := range t.Names() {
-			if name != "prediction_id" && m.Template.Column(name) < 0 {
+			if name != "prediction_id" && m.Template.Column(name) < 0 && !slices.Contains(names(extras), name) {
 				t = t.Drop(name)
 			}
 		}
 	}
 	return t, nil
+}
+
+func names(extras []predlog.Extra) []string {
+	out := make([]string, len(extras))
+	for i, x := range extras {
+		out[i] = x.Name
+	}
+	return out
 }
 
 // ids are the rows' prediction ids: those of the file, or new ones.
@@ -213,7 +231,11 @@ func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *tabl
 			cols = append(cols, given)
 		}
 	}
-	t, err := table.New(cols...)
+	extras, err := a.extras()
+	if err != nil {
+		return err
+	}
+	t, err := table.New(predlog.Extend(cols, m.Template, input, extras)...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

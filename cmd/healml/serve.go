@@ -81,9 +81,13 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 	}
 	defer func() { err = errors.Join(err, actuals.Close()) }()
 	reportRecovery(a.log, predictions.Stats())
+	extras, err := a.extras()
+	if err != nil {
+		return err
+	}
 	c := a.conf.Serve
 	server, err := serve.New(serve.Options{
-		Models: modelSource{a.registry()}, Now: a.now, Log: predictions, Actuals: actuals, Logger: a.log, Lenient: c.Lenient, Poll: c.Poll, Hosts: c.AllowedHosts,
+		Models: modelSource{a.registry()}, Now: a.now, Log: predictions, Actuals: actuals, Logger: a.log, Lenient: c.Lenient, Extras: extras, Poll: c.Poll, Hosts: c.AllowedHosts,
 		DrainTimeout: c.DrainTimeout, Supervisor: s.supervisor, Build: version,
 		Limits: serve.Limits{
 			HeaderTimeout: c.HeaderTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
@@ -91,7 +95,7 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 		},
 		LogStats: func() serve.LogStats {
 			st := predictions.Stats()
-			return serve.LogStats{Rows: st.Rows, TornBytes: st.TornBytes, LostRows: st.LostRows, Queue: st.Queue}
+			return serve.LogStats{Rows: st.Rows, TornBytes: st.TornBytes, LostRows: st.LostRows, Queue: st.Queue, Busy: st.Busy, Errors: st.Errors, LossWindow: a.lossWindow()}
 		},
 		SyncTimes:    syncs,
 		Surroundings: a.surroundings,
@@ -135,6 +139,14 @@ func reportRecovery(log *slog.Logger, st predlog.Stats) {
 	}
 }
 
+// lossWindow is what a power cut may lose of the log.
+func (a *app) lossWindow() time.Duration {
+	if predlog.Durability(a.conf.Log.Durability) == predlog.Interval {
+		return a.conf.Log.Interval
+	}
+	return 0
+}
+
 func (a *app) writerOptions(onSync func(time.Duration)) predlog.WriterOptions {
 	l := a.conf.Log
 	return predlog.WriterOptions{
@@ -168,6 +180,10 @@ func (a *app) surroundings() serve.Surroundings {
 	s := serve.Surroundings{Jobs: map[string]time.Time{}}
 	for _, name := range jobNames {
 		s.Jobs[name] = a.jobState(name).Success
+	}
+	if c := a.lastCoverage(); c != nil {
+		s.Coverage = &serve.Coverage{At: c.At, Share: c.Coverage, Unknown: c.Unknown, Conflicts: c.Conflicts,
+			LagMedian: time.Duration(c.LagMedian) * time.Microsecond, Lag90: time.Duration(c.Lag90) * time.Microsecond}
 	}
 	if r, err := a.lastReport(); err == nil && r != nil {
 		at, _ := time.Parse(time.RFC3339, r.Created) // zero when damaged

@@ -33,6 +33,7 @@ type status struct {
 	Fault    string                      `json:"fault,omitempty"`
 	Log      map[string]predlog.DirStats `json:"log"`
 	Jobs     map[string]jobState         `json:"jobs"`
+	Coverage *coverage                   `json:"coverage"` // of the actuals, when last counted
 	Drift    *driftStatus                `json:"drift"`
 	Incident *incidentStatus             `json:"incident"`
 	Healing  *healingStatus              `json:"healing"`
@@ -80,6 +81,7 @@ func runStatus(a *app) error {
 			s.Incident = &incidentStatus{in.ID, in.At, string(in.Action), in.Reason}
 		}
 	}
+	s.Coverage = a.lastCoverage()
 	s.Healing = a.healingStatus()
 	if s.Feed, err = a.repairsInForce(); err != nil {
 		a.warn("%v", err)
@@ -160,6 +162,9 @@ func (s status) text(a *app, w io.Writer) error {
 			fmt.Fprintf(w, ", %d damaged files put aside", st.Quarantined)
 		}
 		fmt.Fprintln(w)
+	}
+	if s.Coverage != nil {
+		s.Coverage.text(w)
 	}
 	if s.Drift != nil {
 		fmt.Fprintf(w, "drift     %s: %s\n", s.Drift.Created, s.Drift.Verdict)

@@ -85,7 +85,20 @@ type Log struct {
 	Interval     time.Duration `mapstructure:"interval"`   // what a crash may lose with durability interval
 	SegmentBytes int64         `mapstructure:"segment_bytes"`
 	SegmentAge   time.Duration `mapstructure:"segment_age"`
-	Keep         time.Duration `mapstructure:"keep"` // age at which sealed days are removed; 0 keeps all
+	Keep         time.Duration `mapstructure:"keep"`       // age at which sealed days are removed; 0 keeps all
+	KeepBytes    int64         `mapstructure:"keep_bytes"` // of sealed files: beyond, the oldest days are removed; 0 keeps all
+	// KeepDays newest days are removed neither for KeepBytes nor for room.
+	KeepDays int `mapstructure:"keep_days"`
+	// DiskHigh is the share of the disk in use from which on the oldest days
+	// are removed; 0: never.
+	DiskHigh float64     `mapstructure:"disk_high"`
+	Columns  []LogColumn `mapstructure:"columns"` // of requests, logged beside those of the model
+}
+
+// LogColumn is a column of requests that the model does not read.
+type LogColumn struct {
+	Name    string `mapstructure:"name"`
+	Private bool   `mapstructure:"private"` // hashed before it is logged
 }
 
 // Drift configures the comparison of the live window with the reference.
@@ -161,7 +174,7 @@ func Default() *Config {
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
 			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
 		},
-		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour},
+		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour, KeepDays: 7},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
 		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day, Quarantine: true},
@@ -292,7 +305,21 @@ func (c *Config) Validate() error {
 			return bad("columns: "+col.Name, "kind %q, expected one of %v or %s", col.Kind, schema.Kinds(), Drop)
 		}
 	}
+	for i, col := range c.Log.Columns {
+		if col.Name == "" || col.Name == "prediction_id" {
+			return bad(fmt.Sprintf("log.columns[%d].name", i), "%q, expected a field of requests", col.Name)
+		}
+		if slices.ContainsFunc(c.Log.Columns[:i], func(o LogColumn) bool { return o.Name == col.Name }) {
+			return bad(fmt.Sprintf("log.columns[%d].name", i), "%q is listed twice", col.Name)
+		}
+	}
 	switch {
+	case c.Log.KeepBytes < 0:
+		return bad("log.keep_bytes", "%d, expected 0 (keep all) or more", c.Log.KeepBytes)
+	case c.Log.KeepDays < 0:
+		return bad("log.keep_days", "%d, expected 0 or more", c.Log.KeepDays)
+	case !(c.Log.DiskHigh >= 0 && c.Log.DiskHigh <= 1):
+		return bad("log.disk_high", "%v, expected from 0 (never) to 1", c.Log.DiskHigh)
 	case !(c.Train.Holdout > 0 && c.Train.Holdout <= 0.5):
 		return bad("train.holdout", "%v, expected more than 0 and at most 0.5", c.Train.Holdout)
 	case !(c.Train.Hide >= 0 && c.Train.Hide <= 0.5):

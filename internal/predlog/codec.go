@@ -24,14 +24,19 @@ func appendRecord(dst []byte, l *Layout, r *Record) []byte {
 		dst = appendFloat(dst, v)
 	}
 	for i, c := range l.Columns {
+		at := l.entry(i)
 		switch {
 		case !c.text():
-			dst = appendFloat(dst, r.Values[i])
-		case math.IsNaN(r.Values[i]):
+			dst = appendFloat(dst, r.Values[at])
+		case math.IsNaN(r.Values[at]):
 			dst = append(dst, 0)
 		default:
-			dst = binary.AppendUvarint(dst, uint64(len(r.Texts[i]))+1)
-			dst = append(dst, r.Texts[i]...)
+			text := r.Texts[at]
+			if l.keys != nil && l.keys[i] != nil {
+				text = Hide(l.keys[i], c.Name, text)
+			}
+			dst = binary.AppendUvarint(dst, uint64(len(text))+1)
+			dst = append(dst, text...)
 		}
 	}
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))

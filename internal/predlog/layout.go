@@ -1,12 +1,17 @@
 package predlog
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/healml/healml/internal/schema"
+	"github.com/healml/healml/internal/table"
 )
 
 // Layout says what a logged prediction consists of. It must not be changed
@@ -15,6 +20,14 @@ type Layout struct {
 	Target  string         `json:"target"`
 	Classes []string       `json:"classes,omitempty"` // nil: the output is a number
 	Columns []LayoutColumn `json:"columns"`
+
+	// from says, when it is not nil, which entry of a Record a column stands
+	// in; the others are dropped.
+	from  []int
+	given int // entries of a Record
+	// keys, when not nil, has the key under which a text column is hashed; nil
+	// for columns that are logged as given.
+	keys [][]byte
 
 	canonical atomic.Pointer[string]
 }
@@ -38,6 +51,111 @@ func LayoutOf(t *schema.Template) *Layout {
 		l.Columns[i] = LayoutColumn{c.Name, c.Kind}
 	}
 	return l
+}
+
+// Extra is a column of requests that the model does not read and the log
+// keeps.
+type Extra struct {
+	Name string
+	// Key, if not nil, is the secret under which [Hide] hashes the column's
+	// texts before they are logged.
+	Key []byte
+}
+
+// LayoutWith is the layout of the predictions of t whose requests may also
+// carry extras: their texts stand behind the template's columns in a
+// [Record]. An extra with a key that is a column of the template is hashed
+// when it is text, and dropped otherwise: it was asked for that its values
+// are not logged.
+func LayoutWith(t *schema.Template, extras []Extra) *Layout {
+	l := LayoutOf(t)
+	if len(extras) == 0 {
+		return l
+	}
+	secret := map[string][]byte{}
+	for _, e := range extras {
+		if e.Key != nil {
+			secret[e.Name] = e.Key
+		}
+	}
+	var columns []LayoutColumn
+	add := func(at int, c LayoutColumn) {
+		columns = append(columns, c)
+		l.from = append(l.from, at)
+		l.keys = append(l.keys, secret[c.Name])
+	}
+	for i, c := range l.Columns {
+		if secret[c.Name] == nil || c.Kind == schema.Text {
+			add(i, c)
+		}
+	}
+	for i, e := range NewExtras(t, extras) {
+		add(len(l.Columns)+i, LayoutColumn{e.Name, schema.Text})
+	}
+	l.given = len(l.Columns) + len(NewExtras(t, extras))
+	l.Columns = columns
+	return l
+}
+
+// NewExtras are the extras that are no columns of t.
+func NewExtras(t *schema.Template, extras []Extra) []Extra {
+	return slices.DeleteFunc(slices.Clone(extras), func(e Extra) bool { return t.Column(e.Name) >= 0 })
+}
+
+// Hide is what is logged in place of a text of a private column: the first
+// 128 bits of HMAC-SHA-256 over the column's name, a zero byte and the text,
+// in hexadecimal behind "hmac:". Equal texts of a column stay equal, so that
+// their rows can still be counted, found and erased.
+func Hide(key []byte, column, text string) string {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(column))
+	h.Write([]byte{0})
+	h.Write([]byte(text))
+	return "hmac:" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Extend adds to cols, the columns of a batch of predictions of t, those of
+// the extras that input has, and hides what is private, as a server does that
+// logs with [LayoutWith].
+func Extend(cols []*table.Column, t *schema.Template, input *table.Table, extras []Extra) []*table.Column {
+	for _, e := range NewExtras(t, extras) {
+		if c := input.Column(e.Name); c != nil {
+			cols = append(cols, c.AsText())
+		}
+	}
+	for _, e := range extras {
+		i := slices.IndexFunc(cols, func(c *table.Column) bool { return c.Name == e.Name })
+		if i < 0 || e.Key == nil {
+			continue
+		}
+		if k := t.Column(e.Name); k >= 0 && t.Columns[k].Kind != schema.Text {
+			cols = slices.Delete(cols, i, i+1)
+			continue
+		}
+		hidden := *cols[i].AsText()
+		hidden.Dict = slices.Clone(hidden.Dict)
+		for k, text := range hidden.Dict {
+			hidden.Dict[k] = Hide(e.Key, e.Name, text)
+		}
+		cols[i] = &hidden
+	}
+	return cols
+}
+
+// entries is the number of entries of a Record's Values.
+func (l *Layout) entries() int {
+	if l.from != nil {
+		return l.given
+	}
+	return len(l.Columns)
+}
+
+// entry is where column i stands in a Record.
+func (l *Layout) entry(i int) int {
+	if l.from != nil {
+		return l.from[i]
+	}
+	return i
 }
 
 // outputs is the number of values in Record.Outputs.
@@ -86,13 +204,13 @@ type Record struct {
 
 // check reports how r departs from l.
 func (l *Layout) check(r *Record) error {
-	if len(r.Values) != len(l.Columns) {
-		return fmt.Errorf("record %q has %d values for %d columns", r.ID, len(r.Values), len(l.Columns))
+	if len(r.Values) != l.entries() {
+		return fmt.Errorf("record %q has %d values for %d columns", r.ID, len(r.Values), l.entries())
 	}
-	if len(r.Texts) != len(l.Columns) {
+	if len(r.Texts) != l.entries() {
 		for _, c := range l.Columns {
 			if c.text() {
-				return fmt.Errorf("record %q has %d texts for %d columns", r.ID, len(r.Texts), len(l.Columns))
+				return fmt.Errorf("record %q has %d texts for %d columns", r.ID, len(r.Texts), l.entries())
 			}
 		}
 	}

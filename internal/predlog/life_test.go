@@ -286,7 +286,7 @@ func crashAt(t *testing.T, k kind, seed uint64, n int, cut bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	disk := faulty.New(faulty.StopAt(n))
 	l := newLife(t, dir, durable.Disk{FS: disk}, seed, k)
 	dead := false
@@ -344,7 +344,7 @@ func refuse(t *testing.T, seed uint64, n int, with error, hits func(string) bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	left := length
 	disk := faulty.New(func(op faulty.Op) error {
 		if op.N < n || !hits(op.Name) || length > 0 && left == 0 {

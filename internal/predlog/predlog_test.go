@@ -367,7 +367,7 @@ func TestEmptyLog(t *testing.T) {
 		"stat":    func() error { _, err := Stat(dir); return err },
 		"verify":  func() error { _, err := Verify(dir); return err },
 		"repair":  func() error { _, err := Repair(dir, SealOptions{}); return err },
-		"prune":   func() error { _, err := Prune(dir, time.UnixMicro(noon)); return err },
+		"prune":   func() error { _, err := Prune(dir, PruneOptions{OlderThan: time.UnixMicro(noon)}); return err },
 	} {
 		if err := f(); err != nil {
 			t.Errorf("%s: %v", name, err)

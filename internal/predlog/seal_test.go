@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,14 +110,54 @@ func TestPrune(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir, 1, 3)
 	sealAll(t, dir)
-	if s, err := Prune(dir, time.UnixMicro(noon+allDay/2-1)); err != nil || s.Files != 0 {
+	if s, err := Prune(dir, PruneOptions{OlderThan: time.UnixMicro(noon + allDay/2 - 1)}); err != nil || s.Files != 0 {
 		t.Errorf("pruned %+v, %v before the day was over", s, err)
 	}
-	if s, err := Prune(dir, time.UnixMicro(noon+allDay/2)); err != nil || s.Files != 1 || len(s.Days) != 1 || s.Bytes == 0 {
+	if s, err := Prune(dir, PruneOptions{OlderThan: time.UnixMicro(noon + allDay/2)}); err != nil || s.Files != 1 || len(s.Days) != 1 || s.Bytes == 0 {
 		t.Errorf("pruned %+v, %v", s, err)
 	}
 	expectIDs(t, dir, nil)
 	if _, err := os.Stat(dayDir(dir, "2024-01-10")); err == nil {
 		t.Error("the day's folder is still there")
+	}
+}
+
+// The oldest days go until the log is small enough, or the disk has room; the
+// newest stay whatever happens.
+func TestPruneForRoom(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, WriterOptions{})
+	for i := range 5 {
+		r := sale(i)
+		r.At += int64(i) * allDay
+		if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeWriter(t, w)
+	sealAll(t, dir)
+	d, err := Stat(dir)
+	if err != nil || d.Days != 5 {
+		t.Fatal(d, err)
+	}
+	if s, err := Prune(dir, PruneOptions{}); err != nil || len(s.Days) != 0 {
+		t.Errorf("by the zero value: %+v, %v", s, err)
+	}
+	each := d.FileBytes / 5
+	s, err := Prune(dir, PruneOptions{MaxBytes: 3*each + each/2})
+	if err != nil || !slices.Equal(s.Days, []string{"2024-01-10", "2024-01-11"}) {
+		t.Errorf("by size: %+v, %v", s, err)
+	}
+	asked := 0
+	s, err = Prune(dir, PruneOptions{Room: func() (bool, error) { asked++; return asked > 1, nil }, KeepDays: 1})
+	if err != nil || !slices.Equal(s.Days, []string{"2024-01-12"}) {
+		t.Errorf("for room: %+v, %v", s, err)
+	}
+	s, err = Prune(dir, PruneOptions{MaxBytes: 1, KeepDays: 1})
+	if err != nil || !slices.Equal(s.Days, []string{"2024-01-13"}) {
+		t.Errorf("but one: %+v, %v", s, err)
+	}
+	if left, err := listDays(dir, 0, maxTime); err != nil || !slices.Equal(left, []string{"2024-01-14"}) {
+		t.Errorf("left %v, %v", left, err)
 	}
 }

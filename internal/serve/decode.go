@@ -25,8 +25,8 @@ var errRows = errors.New("too many rows")
 // plan is a template prepared for decoding. It is immutable.
 type plan struct {
 	encoder *feature.Encoder
-	cols    []schema.Column
-	index   map[string]int // of cols, or one of the codes below
+	cols    []schema.Column // the template's, then the extra ones, which are text
+	index   map[string]int  // of cols, or one of the codes below
 	lenient bool
 	blank   []float64 // one row of missing values
 }
@@ -38,15 +38,19 @@ const (
 	rowID
 )
 
-func newPlan(e *feature.Encoder, lenient bool) *plan {
+func newPlan(e *feature.Encoder, lenient bool, extras ...predlog.Extra) *plan {
 	t := e.Template()
-	p := &plan{encoder: e, cols: t.Columns, index: map[string]int{}, lenient: lenient}
+	cols := slices.Clip(t.Columns)
+	for _, x := range predlog.NewExtras(t, extras) {
+		cols = append(cols, schema.Column{Name: x.Name, Kind: schema.Text})
+	}
+	p := &plan{encoder: e, cols: cols, index: map[string]int{}, lenient: lenient}
 	for _, name := range append([]string{t.Target, t.Time}, t.Ignored...) {
 		p.index[name] = ignoredField
 	}
 	delete(p.index, "")
 	p.index[idField] = rowID
-	for i, c := range t.Columns {
+	for i, c := range cols {
 		p.index[c.Name] = i
 		p.blank = append(p.blank, math.NaN())
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,51 @@ func TestWithTheRealLogs(t *testing.T) {
 	joined, _, err := predlog.ReadActuals(actuals, from, to, predlog.ReadOptions{})
 	if err != nil || joined.NumRows() != len(want) {
 		t.Errorf("%v; %d actuals", err, joined.NumRows())
+	}
+}
+
+// Columns that only the log has: their values are taken, also of a field that
+// training ignored, hidden where they are private, and missing when they were
+// not sent. The prediction does not change.
+func TestExtraColumns(t *testing.T) {
+	preds := t.TempDir()
+	clock := newClock()
+	log, err := predlog.OpenWriter(preds, predlog.WriterOptions{Now: clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []byte("a secret")
+	r := newRig(t, func(o *Options) {
+		o.Now, o.Log = clock.now, log
+		o.Extras = []predlog.Extra{{Name: "client_id", Key: key}, {Name: "row_number"}}
+	})
+	plain := r.send("POST", "/predict", row).Body.String()
+	body := "[" + with(map[string]any{"client_id": "c-1", "row_number": 17}) + "," + with(map[string]any{"client_id": "c-2"}) + "]"
+	w := r.send("POST", "/predict", body)
+	if value, _, _ := strings.Cut(plain, ","); w.Code != 200 || strings.Count(w.Body.String(), value+",") != 2 {
+		t.Fatalf("%d %s; expected the value of %s twice", w.Code, w.Body, plain)
+	}
+	if w := r.send("POST", "/predict", with(map[string]any{"client_id": []int{1}})); w.Code != 422 && w.Code != 400 {
+		t.Errorf("a list as client_id: %d", w.Code)
+	}
+	if doc := r.send("GET", "/openapi.json", "").Body.String(); !strings.Contains(doc, `"client_id"`) || strings.Count(doc, `"row_number"`) != 1 {
+		t.Error("the API's description lacks a column, or has one twice")
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	logged, _, err := predlog.Read(preds, 0, clock.now().Add(time.Hour).UnixMicro(), predlog.ReadOptions{})
+	if err != nil || logged.NumRows() != 3 {
+		t.Fatal(logged, err)
+	}
+	var got []string
+	for i := range 3 {
+		got = append(got, logged.Column("client_id").Text(i)+"/"+logged.Column("row_number").Text(i)+"/"+logged.Column("region").Text(i))
+	}
+	north := logged.Column("region").Text(0)
+	want := []string{"//" + north, predlog.Hide(key, "client_id", "c-1") + "/17/" + north, predlog.Hide(key, "client_id", "c-2") + "//" + north}
+	if !slices.Equal(got, want) {
+		t.Errorf("logged %q, expected %q", got, want)
 	}
 }
 

@@ -38,13 +38,14 @@ type live struct {
 }
 
 // newLive prepares a candidate and makes it prove itself; see [live.prove].
-func newLive(c *Candidate, lenient bool, now time.Time) (*live, error) {
+// extras are columns that are only logged.
+func newLive(c *Candidate, lenient bool, extras []predlog.Extra, now time.Time) (*live, error) {
 	t := c.Model.Template
 	v := &live{
 		version: c.Model.Version,
 		model:   c.Model,
-		plan:    newPlan(c.Model.Encoder(), lenient),
-		layout:  predlog.LayoutOf(t),
+		plan:    newPlan(c.Model.Encoder(), lenient, extras...),
+		layout:  predlog.LayoutWith(t, extras),
 		since:   now,
 	}
 	v.nullable = slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return c.Missing })
@@ -64,7 +65,7 @@ func newLive(c *Candidate, lenient bool, now time.Time) (*live, error) {
 		return nil, err
 	}
 	v.stats = newModelStats(v.version, t, outputs)
-	v.openapi, err = openAPI(t, v.example, v.version)
+	v.openapi, err = openAPI(t, extras, v.example, v.version)
 	return v, err
 }
 

@@ -21,6 +21,11 @@ type LogStats struct {
 	TornBytes int64 // cut off the ends of files when they were recovered
 	LostRows  int64 // answered and lost after all; 0 unless durability was relaxed
 	Queue     int   // records waiting to be written
+	Busy      int64 // appends refused because the queue was full
+	Errors    int64 // writes and syncs that the disk refused
+	// LossWindow is what a power cut may lose; 0 when records are durable
+	// before they are answered.
+	LossWindow time.Duration
 }
 
 // SyncTimes is the distribution of how long the log's syncs to disk take. It
@@ -43,6 +48,18 @@ type Surroundings struct {
 	Jobs map[string]time.Time
 	// Drift is the last verdict; nil when there is none.
 	Drift *Verdict
+	// Coverage is how far the actuals have come; nil when it was never
+	// counted.
+	Coverage *Coverage
+}
+
+// Coverage says how many predictions have their actual, and how late these
+// came.
+type Coverage struct {
+	At                 time.Time // when it was counted
+	Share              float64
+	Unknown, Conflicts int
+	LagMedian, Lag90   time.Duration // 0 when none came
 }
 
 // Verdict is the outcome of a drift report.
@@ -194,18 +211,26 @@ func (s *modelStats) observe(v *live, b *batch) {
 type gauges struct{ s *Server }
 
 var (
-	infoDesc = prometheus.NewDesc("healml_model_info", "The version that serves, 1.", []string{"model_version", "task", "target"}, nil)
-	loadDesc = prometheus.NewDesc("healml_model_loaded_timestamp_seconds", "When the version that serves was loaded.", nil, nil)
-	degrDesc = prometheus.NewDesc("healml_degraded", "1 when the version that serves is not the one that should.", nil, nil)
-	feedDesc = prometheus.NewDesc("healml_feed_repairs", "Faults of the feed that are undone before rows are predicted, 1 each.", []string{"column", "kind"}, nil)
-	rowsDesc = prometheus.NewDesc("healml_log_rows_total", "Predictions made durable in the log.", nil, nil)
-	tornDesc = prometheus.NewDesc("healml_log_torn_bytes_total", "Bytes cut off the ends of log files when they were recovered.", nil, nil)
-	lostDesc = prometheus.NewDesc("healml_log_lost_rows_total", "Predictions answered and lost by the log; 0 unless durability was relaxed.", nil, nil)
-	waitDesc = prometheus.NewDesc("healml_log_queue_rows", "Predictions waiting to be written to the log.", nil, nil)
-	ageDesc  = prometheus.NewDesc("healml_job_age_seconds", "Time since a job last succeeded; +Inf when it never did.", []string{"job_name"}, nil)
-	drftDesc = prometheus.NewDesc("healml_drift_detected", "1 when the last drift report found drift.", nil, nil)
-	dcolDesc = prometheus.NewDesc("healml_drift_columns", "Columns that drifted in the last drift report.", nil, nil)
-	dateDesc = prometheus.NewDesc("healml_drift_report_timestamp_seconds", "When the last drift report was made.", nil, nil)
+	infoDesc     = prometheus.NewDesc("healml_model_info", "The version that serves, 1.", []string{"model_version", "task", "target"}, nil)
+	loadDesc     = prometheus.NewDesc("healml_model_loaded_timestamp_seconds", "When the version that serves was loaded.", nil, nil)
+	degrDesc     = prometheus.NewDesc("healml_degraded", "1 when the version that serves is not the one that should.", nil, nil)
+	feedDesc     = prometheus.NewDesc("healml_feed_repairs", "Faults of the feed that are undone before rows are predicted, 1 each.", []string{"column", "kind"}, nil)
+	rowsDesc     = prometheus.NewDesc("healml_log_rows_total", "Predictions made durable in the log.", nil, nil)
+	tornDesc     = prometheus.NewDesc("healml_log_torn_bytes_total", "Bytes cut off the ends of log files when they were recovered.", nil, nil)
+	lostDesc     = prometheus.NewDesc("healml_log_lost_rows_total", "Predictions answered and lost by the log; 0 unless durability was relaxed.", nil, nil)
+	waitDesc     = prometheus.NewDesc("healml_log_queue_rows", "Predictions waiting to be written to the log.", nil, nil)
+	ageDesc      = prometheus.NewDesc("healml_job_age_seconds", "Time since a job last succeeded; +Inf when it never did.", []string{"job_name"}, nil)
+	coverDesc    = prometheus.NewDesc("healml_actuals_coverage", "Share of the predictions of the last 30 days whose actual came in, when it was last counted.", nil, nil)
+	unknownDesc  = prometheus.NewDesc("healml_actuals_unknown", "Actuals of predictions that are not in the log.", nil, nil)
+	conflictDesc = prometheus.NewDesc("healml_actuals_conflicts", "Actuals that contradict an earlier one of their prediction.", nil, nil)
+	countedDesc  = prometheus.NewDesc("healml_actuals_counted_timestamp_seconds", "When coverage was counted, by log compact.", nil, nil)
+	lagDesc      = prometheus.NewDesc("healml_actuals_lag_seconds", "Time from a prediction to its actual: quantiles over those that came in.", []string{"quantile"}, nil)
+	windowDesc   = prometheus.NewDesc("healml_log_loss_window_seconds", "What a power cut may lose of the log: 0 when predictions are on disk before they are answered.", nil, nil)
+	busyDesc     = prometheus.NewDesc("healml_log_busy_total", "Appends to the log that were refused because its queue was full.", nil, nil)
+	errorDesc    = prometheus.NewDesc("healml_log_errors_total", "Writes and syncs of the log that the disk refused.", nil, nil)
+	drftDesc     = prometheus.NewDesc("healml_drift_detected", "1 when the last drift report found drift.", nil, nil)
+	dcolDesc     = prometheus.NewDesc("healml_drift_columns", "Columns that drifted in the last drift report.", nil, nil)
+	dateDesc     = prometheus.NewDesc("healml_drift_report_timestamp_seconds", "When the last drift report was made.", nil, nil)
 )
 
 // Describe sends nothing: what is collected depends on the model and the
@@ -232,7 +257,8 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	if f := g.s.o.LogStats; f != nil {
 		st := f()
 		gauge(waitDesc, float64(st.Queue))
-		for d, n := range map[*prometheus.Desc]int64{rowsDesc: st.Rows, tornDesc: st.TornBytes, lostDesc: st.LostRows} {
+		gauge(windowDesc, st.LossWindow.Seconds())
+		for d, n := range map[*prometheus.Desc]int64{busyDesc: st.Busy, errorDesc: st.Errors, rowsDesc: st.Rows, tornDesc: st.TornBytes, lostDesc: st.LostRows} {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 		}
 	}
@@ -251,6 +277,16 @@ func (g gauges) surroundings(around Surroundings, gauge func(d *prometheus.Desc,
 			age = g.s.o.Now().Sub(at).Seconds()
 		}
 		gauge(ageDesc, age, name)
+	}
+	if c := around.Coverage; c != nil {
+		gauge(coverDesc, c.Share)
+		gauge(unknownDesc, float64(c.Unknown))
+		gauge(conflictDesc, float64(c.Conflicts))
+		gauge(countedDesc, seconds(c.At))
+		if c.Lag90 > 0 {
+			gauge(lagDesc, c.LagMedian.Seconds(), "0.5")
+			gauge(lagDesc, c.Lag90.Seconds(), "0.9")
+		}
 	}
 	if d := around.Drift; d != nil {
 		gauge(drftDesc, truth(d.Drift))

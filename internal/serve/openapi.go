@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/schema"
 )
 
@@ -42,7 +43,7 @@ func ref(schema string) node { return node{{"$ref", "#/components/schemas/" + sc
 
 // openAPI is the OpenAPI 3.1 description of a server with the given model; t
 // is nil when there is none. example is a request for one row.
-func openAPI(t *schema.Template, example []byte, version string) ([]byte, error) {
+func openAPI(t *schema.Template, extras []predlog.Extra, example []byte, version string) ([]byte, error) {
 	paths := node{
 		{"/health", node{{"get", operation("Whether the process answers, and what it serves", nil, node{}, 200)}}},
 		{"/ready", node{{"get", operation("Whether predictions can be asked for; 503 while draining or without a model", nil, node{}, 200, 503)}}},
@@ -55,7 +56,7 @@ func openAPI(t *schema.Template, example []byte, version string) ([]byte, error)
 			{"/predict", node{{"post", operation("Predict "+t.Target, oneOrMany("Row", row), oneOrManySchema("Prediction"), 200, 400, 413, 415, 422, 503)}}},
 			{"/actuals", node{{"post", operation("Hand in what came true", oneOrMany("Actual", nil), node{{"type", "object"}, {"properties", node{{"received", node{{"type", "integer"}}}}}}, 200, 400, 413, 415, 422, 503)}}},
 		}, paths...)
-		schemas = append(schemas, member{"Row", rowSchema(t, row)}, member{"Prediction", predictionSchema(t)}, member{"Actual", actualSchema(t)})
+		schemas = append(schemas, member{"Row", rowSchema(t, extras, row)}, member{"Prediction", predictionSchema(t)}, member{"Actual", actualSchema(t)})
 	} else {
 		version = "no model"
 	}
@@ -104,7 +105,7 @@ func operation(summary string, body, answer node, statuses ...int) node {
 	return append(op, member{"responses", responses})
 }
 
-func rowSchema(t *schema.Template, example json.RawMessage) node {
+func rowSchema(t *schema.Template, extras []predlog.Extra, example json.RawMessage) node {
 	var properties node
 	required := []string{}
 	for i := range t.Columns {
@@ -118,7 +119,15 @@ func rowSchema(t *schema.Template, example json.RawMessage) node {
 		properties = append(properties, member{idField, node{{"type", "string"}, {"pattern", "^[A-Za-z0-9._:-]{1,64}$"},
 			{"description", "Your own name for the prediction; one is made when you give none."}}})
 	}
+	logged := map[string]bool{}
+	for _, x := range predlog.NewExtras(t, extras) {
+		logged[x.Name] = true
+		properties = append(properties, member{x.Name, node{{"type", []string{"string", "number", "boolean", "null"}}, {"description", "Logged with the prediction; the model does not read it."}}})
+	}
 	for _, name := range t.Ignored {
+		if logged[name] {
+			continue
+		}
 		properties = append(properties, member{name, node{{"description", "Taken and never read."}}})
 	}
 	return node{{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}, {"examples", []any{example}}}

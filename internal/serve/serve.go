@@ -125,6 +125,9 @@ type Options struct {
 	Actuals ActualsSink
 	// Logger takes the server's own log. Nil discards it.
 	Logger *slog.Logger
+	// Extras are columns that requests may carry beside those of the model,
+	// for the log.
+	Extras []predlog.Extra
 	// Lenient takes numbers in strings ("1000") and ignores unknown fields.
 	Lenient bool
 	// Poll is how often the pointer is read; 1 s when zero, never when

@@ -37,14 +37,14 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, metrics: newMetrics(), mux: http.NewServeMux(), started: o.Now()}
-	s.holder = holder{source: o.Models, lenient: o.Lenient, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
+	s.holder = holder{source: o.Models, lenient: o.Lenient, extras: o.Extras, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
 	s.origins = http.NewCrossOriginProtection()
 	for _, origin := range o.Origins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("serve: %w", err)
 		}
 	}
-	if s.bare, err = openAPI(nil, nil, ""); err != nil {
+	if s.bare, err = openAPI(nil, nil, nil, ""); err != nil {
 		return nil, err
 	}
 	s.slots = make(chan struct{}, o.Limits.InFlight)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/repair"
 )
 
@@ -34,6 +35,7 @@ type fault struct {
 type holder struct {
 	source  ModelSource
 	lenient bool
+	extras  []predlog.Extra
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
@@ -108,7 +110,7 @@ func (h *holder) load(version string) (v *live, err error) {
 	if err := c.Model.Template.Validate(); err != nil {
 		return nil, err
 	}
-	return newLive(c, h.lenient, h.now())
+	return newLive(c, h.lenient, h.extras, h.now())
 }
 
 // compare refuses a version that clients of the old one cannot use, unless
