@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"unsafe"
 
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
@@ -118,9 +119,17 @@ type texts struct {
 	codes []int32
 	dict  []string
 	index map[string]int32
+	// borrow makes each text an entry of its own that shares memory with what
+	// it was read from: for columns in which hardly any comes twice.
+	borrow bool
 }
 
 func (t *texts) add(b []byte) {
+	if t.borrow {
+		t.codes = append(t.codes, int32(len(t.dict)))
+		t.dict = append(t.dict, unsafe.String(unsafe.SliceData(b), len(b)))
+		return
+	}
 	k, ok := t.index[string(b)] // no allocation
 	if !ok {
 		if t.index == nil {

@@ -192,6 +192,7 @@ func repair(dir string, o SealOptions, stats *SealStats) error {
 		return fmt.Errorf("repair log: %w", err)
 	}
 	var errs []error
+	var damaged []segmentFile
 	for _, f := range l.segments {
 		if f.open {
 			continue
@@ -200,10 +201,9 @@ func repair(dir string, o SealOptions, stats *SealStats) error {
 		if err == nil && !d.damaged() {
 			continue
 		}
-		if err := sealSegment(dir, f, o, stats); err != nil {
-			errs = append(errs, fmt.Errorf("repair segment %s: %w", f.id, err))
-		}
+		damaged = append(damaged, f)
 	}
+	errs = append(errs, sealSegments(dir, damaged, o, stats, "repair"))
 	for _, f := range l.sealed {
 		_, err := readSealed(f, table.ReadOptions{})
 		if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -1,11 +1,16 @@
 package predlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/healml/healml/internal/durable"
@@ -71,14 +76,31 @@ func seal(dir string, before time.Time, o SealOptions, stats *SealStats) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, f := range files {
-		if f.open || !before.IsZero() && !segmentTime(f.id).Before(before) {
-			continue
-		}
-		if err := sealSegment(dir, f, o, stats); err != nil {
-			errs = append(errs, fmt.Errorf("seal segment %s: %w", f.id, err))
-		}
+	files = slices.DeleteFunc(files, func(f segmentFile) bool {
+		return f.open || !before.IsZero() && !segmentTime(f.id).Before(before)
+	})
+	return sealSegments(dir, files, o, stats, "seal")
+}
+
+// sealSegments seals files, two at a time: one keeps a processor busy, and
+// more would take memory for each.
+func sealSegments(dir string, files []segmentFile, o SealOptions, stats *SealStats, verb string) error {
+	results := make([]SealStats, len(files))
+	errs := make([]error, len(files))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(2, runtime.GOMAXPROCS(0), len(files)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				if results[i], errs[i] = sealSegment(dir, files[i], o); errs[i] != nil {
+					errs[i] = fmt.Errorf("%s segment %s: %w", verb, files[i].id, errs[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, r := range results {
+		stats.add(r)
 	}
 	return errors.Join(errs...)
 }
@@ -126,51 +148,118 @@ func sealLeftovers(dir string, o SealOptions) error {
 }
 
 // sealSegment publishes the rows of f and removes it.
-func sealSegment(dir string, f segmentFile, o SealOptions, stats *SealStats) error {
-	d, err := scanSegment(f)
+func sealSegment(dir string, f segmentFile, o SealOptions) (stats SealStats, err error) {
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return stats, fmt.Errorf("read segment: %w", err)
+	}
+	out := newDayWriters(f.id)
+	d, err := decodeSlices(f.path, b, out.take)
 	var format *durable.FormatError
 	if errors.As(err, &format) {
 		stats.Findings = append(stats.Findings, Finding{File: f.path, Offset: format.Offset, What: format.Reason})
 		if errors.Is(err, durable.ErrVersion) {
-			return nil
+			return stats, nil
 		}
-		return quarantine(o.Disk, dir, f.path, stats)
+		return stats, quarantine(o.Disk, dir, f.path, &stats)
 	}
 	if err != nil {
-		return err
+		return stats, err
 	}
-	if d.header != nil && d.rows.len() > 0 {
-		if err := publishSegment(dir, f.id, d, o, stats); err != nil {
-			return err
+	if d.count > 0 {
+		if err := out.take(d); err != nil {
+			return stats, err
+		}
+		stats.Rows += int64(d.count)
+		if stats.Files, err = out.publish(o.Disk, dir); err != nil {
+			return stats, err
 		}
 	}
 	stats.TornBytes += d.frames.Torn
 	stats.Findings = append(stats.Findings, d.gaps...)
 	if d.damaged() {
-		return quarantine(o.Disk, dir, f.path, stats)
+		return stats, quarantine(o.Disk, dir, f.path, &stats)
 	}
 	if err := o.Disk.Remove(f.path); err != nil {
-		return err
+		return stats, err
 	}
 	stats.Segments++
-	return nil
+	return stats, nil
 }
 
-// publishSegment writes one Parquet file a day of a segment's rows.
-func publishSegment(dir, id string, d *segmentData, o SealOptions, stats *SealStats) error {
-	t, err := d.rows.table().With(constant(columnSegment, id, d.rows.len()))
+func (s *SealStats) add(o SealStats) {
+	s.Segments += o.Segments
+	s.Rows += o.Rows
+	s.Files += o.Files
+	s.TornBytes += o.TornBytes
+	s.Findings = append(s.Findings, o.Findings...)
+	s.Quarantined = append(s.Quarantined, o.Quarantined...)
+}
+
+// dayWriters make the Parquet files of one segment, a file a day.
+type dayWriters struct {
+	segment string
+	days    map[string]*dayWriter
+}
+
+type dayWriter struct {
+	buf  bytes.Buffer
+	w    *table.ParquetWriter
+	sums table.Sums
+}
+
+func newDayWriters(segment string) *dayWriters {
+	return &dayWriters{segment, map[string]*dayWriter{}}
+}
+
+// take adds the rows that d has now.
+func (w *dayWriters) take(d *segmentData) error {
+	t, err := d.rows.table().With(constant(columnSegment, w.segment, d.rows.len()))
 	if err != nil {
 		return err
 	}
 	days := splitDays(d.rows.at)
 	for _, name := range sortedKeys(days) {
-		if _, err := publishSealed(o.Disk, dir, name, id, pack(t.Take(days[name]))); err != nil {
+		of := t
+		if len(days) > 1 {
+			of = t.Take(days[name])
+		}
+		if err := w.add(name, of); err != nil {
+			return fmt.Errorf("encode %s: %w", w.segment, err)
+		}
+	}
+	return nil
+}
+
+func (w *dayWriters) add(day string, t *table.Table) (err error) {
+	out := w.days[day]
+	if out == nil {
+		out = &dayWriter{}
+		if out.w, err = table.NewParquetWriter(&out.buf, t); err != nil {
 			return err
 		}
-		stats.Files++
+		w.days[day] = out
 	}
-	stats.Rows += int64(d.rows.len())
-	return nil
+	if err := out.sums.Add(t); err != nil {
+		return err
+	}
+	return out.w.Write(t)
+}
+
+// publish verifies the files and writes them out.
+func (w *dayWriters) publish(disk durable.Disk, dir string) (files int, err error) {
+	for _, day := range sortedKeys(w.days) {
+		out := w.days[day]
+		if err := out.w.Close(); err != nil {
+			return files, fmt.Errorf("encode %s: %w", w.segment, err)
+		}
+		if _, err := publishBytes(disk, dir, day, w.segment, out.buf.Bytes(), &out.sums); err != nil {
+			return files, err
+		}
+		files++
+		delete(w.days, day)
+	}
+	return files, nil
 }
 
 // pack drops from the dictionaries of t the texts that none of its rows has.

@@ -3,16 +3,13 @@ package predlog
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/healml/healml/internal/durable"
-	"github.com/healml/healml/internal/table"
 )
 
 func TestCompact(t *testing.T) {
@@ -66,27 +63,6 @@ func TestEqualTimes(t *testing.T) {
 		}
 		if got := rows(t, tab.Drop(ColumnTime)); got != "0 0\n0 1\n0 2\n1 0\n1 1\n1 2" {
 			t.Errorf("sealed before %v: read %q", before, got)
-		}
-	}
-}
-
-func TestSameTable(t *testing.T) {
-	nan := math.NaN()
-	a := table.Must(table.Floats("f", []float64{1, nan}), table.Strings("s", []string{"x", "y"}), table.Times("t", []int64{1, table.NoTime}))
-	b := table.Must(table.Floats("f", []float64{1, nan}), &table.Column{Name: "s", Type: table.String, Codes: []int32{1, 0}, Dict: []string{"y", "x"}}, a.Column("t"))
-	if err := sameTable(a, b); err != nil {
-		t.Error(err)
-	}
-	for want, c := range map[string]*table.Table{
-		"1 rows":           a.Slice(0, 1),
-		"columns":          a.Drop("t"),
-		`"f" came back`:    table.Must(table.Floats("f", []float64{1, 2}), a.Column("s"), a.Column("t")),
-		`"s" came back`:    table.Must(a.Column("f"), table.Strings("s", []string{"x", "z"}), a.Column("t")),
-		`changed in row 0`: table.Must(a.Column("f"), a.Column("s"), table.Times("t", []int64{2, table.NoTime})),
-		`changed in row 1`: table.Must(a.Column("f"), a.Column("s"), table.Times("t", []int64{1, 1})),
-	} {
-		if err := sameTable(a, c); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, expected %q", err, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,16 +129,33 @@ func decodeSealed(f sealedFile, b []byte, o table.ReadOptions) (*table.Table, er
 // publishSealed writes t, which has a log_segment column, as a file of day,
 // and reads it back.
 func publishSealed(disk durable.Disk, dir, day, name string, t *table.Table) (sealedFile, error) {
-	b, err := table.EncodeParquet(t)
+	var buf bytes.Buffer
+	w, err := table.NewParquetWriter(&buf, t)
+	if err == nil {
+		err = w.Write(t)
+	}
+	if err == nil {
+		err = w.Close()
+	}
 	if err != nil {
 		return sealedFile{}, fmt.Errorf("encode %s: %w", name, err)
 	}
-	back, err := table.DecodeParquet(name, b, table.ReadOptions{})
+	var sums table.Sums
+	if err := sums.Add(t); err != nil {
+		return sealedFile{}, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return publishBytes(disk, dir, day, name, buf.Bytes(), &sums)
+}
+
+// publishBytes publishes a file of the given sums, once what it holds was
+// decoded and compared with them, and compares what is on disk with b.
+func publishBytes(disk durable.Disk, dir, day, name string, b []byte, sums *table.Sums) (sealedFile, error) {
+	back, err := table.ParquetSums(name, b)
 	if err != nil {
 		return sealedFile{}, fmt.Errorf("verify %s: %w", name, err)
 	}
-	if err := sameTable(t, back); err != nil {
-		return sealedFile{}, fmt.Errorf("verify %s: %w", name, err)
+	if what := sums.Differs(back); what != "" {
+		return sealedFile{}, fmt.Errorf("verify %s: %s", name, what)
 	}
 	f := sealedFile{day: day, name: name, sum: checksum(b)}
 	f.path = filepath.Join(dayDir(dir, day), name+"."+f.sum+parquetExt)
@@ -147,53 +165,35 @@ func publishSealed(disk durable.Disk, dir, day, name string, t *table.Table) (se
 	if err := disk.WriteFile(f.path, b); err != nil {
 		return sealedFile{}, fmt.Errorf("publish %s: %w", name, err)
 	}
-	onDisk, err := os.ReadFile(f.path)
-	if err != nil {
-		return sealedFile{}, fmt.Errorf("verify %s: %w", name, err)
-	}
-	if !bytes.Equal(b, onDisk) {
-		return sealedFile{}, fmt.Errorf("verify %s: %w", f.path, errDamaged)
+	if err := sameOnDisk(f.path, b); err != nil {
+		return sealedFile{}, fmt.Errorf("verify %s: %w", f.path, err)
 	}
 	return f, nil
 }
 
-// sameTable reports the first difference between a table and what came back
-// from its encoding.
-func sameTable(a, b *table.Table) error {
-	if a.NumRows() != b.NumRows() {
-		return fmt.Errorf("%d rows came back of %d", b.NumRows(), a.NumRows())
+// sameOnDisk compares a file with what was written to it.
+func sameOnDisk(path string, b []byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	if !slices.Equal(a.Names(), b.Names()) {
-		return fmt.Errorf("columns %q came back of %q", b.Names(), a.Names())
-	}
-	for i, c := range a.Columns() {
-		if row := firstDifference(c, b.Columns()[i]); row >= 0 {
-			return fmt.Errorf("column %q came back changed in row %d", c.Name, row)
+	defer f.Close()
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := f.Read(buf)
+		if n > len(b) || !bytes.Equal(buf[:n], b[:n]) {
+			return errDamaged
+		}
+		b = b[n:]
+		switch {
+		case err == io.EOF && len(b) == 0:
+			return nil
+		case err == io.EOF:
+			return errDamaged
+		case err != nil:
+			return err
 		}
 	}
-	return nil
-}
-
-// firstDifference is the first row in which two columns of equal length
-// differ, or -1.
-func firstDifference(a, b *table.Column) int {
-	for i := range a.Len() {
-		same := a.Type == b.Type && a.Missing(i) == b.Missing(i)
-		if same && !a.Missing(i) {
-			switch a.Type {
-			case table.String:
-				same = a.Text(i) == b.Text(i)
-			case table.Time:
-				same = a.Times[i] == b.Times[i]
-			default:
-				same = a.Floats[i] == b.Floats[i]
-			}
-		}
-		if !same {
-			return i
-		}
-	}
-	return -1
 }
 
 // constant is a String column of n times the same text.

@@ -109,7 +109,9 @@ func listSegments(dir string) ([]segmentFile, error) {
 // segmentData is what a segment holds.
 type segmentData struct {
 	header *segmentHeader // nil: the segment was never begun
-	rows   *rowBuilder
+	rows   *rowBuilder    // all of them or, when they are passed on in slices, the last ones
+	count  int            // of all rows
+	lastAt int64          // time of the last row
 	frames durable.FrameStats
 	gaps   []Finding
 }
@@ -126,6 +128,16 @@ func scanSegment(f segmentFile) (*segmentData, error) {
 
 // decodeSegment is scanSegment on a file's bytes.
 func decodeSegment(path string, b []byte) (*segmentData, error) {
+	return decodeSlices(path, b, nil)
+}
+
+// sliceRows is the number of rows from which on decodeSlices passes them on.
+const sliceRows = 64 << 10
+
+// decodeSlices is decodeSegment; if pass is not nil it is given the rows of
+// some frames at a time, but for the last ones, whose texts of id may share
+// memory with b and may be listed twice.
+func decodeSlices(path string, b []byte, pass func(d *segmentData) error) (*segmentData, error) {
 	head, err := durable.FrameHeader(path, b)
 	if err != nil {
 		return nil, err
@@ -139,9 +151,18 @@ func decodeSegment(path string, b []byte) (*segmentData, error) {
 		return nil, err
 	}
 	d.rows = newRowBuilder(d.header)
+	d.rows.id.borrow = pass != nil
+	var failed error
 	var next uint64       // sequence number of the row that should follow
 	var strange []Finding // frames that are whole and make no sense
 	collect := func(seq uint64, payload []byte) error {
+		if pass != nil && d.rows.len() >= sliceRows {
+			if failed = pass(d); failed != nil {
+				return failed
+			}
+			d.rows = newRowBuilder(d.header)
+			d.rows.id.borrow = true
+		}
 		before := d.rows.len()
 		if err := d.rows.addFrame(payload); err != nil {
 			strange = append(strange, Finding{File: path, What: "rows that do not fit the layout: ignored", FirstSeq: seq, LastSeq: seq})
@@ -150,10 +171,15 @@ func decodeSegment(path string, b []byte) (*segmentData, error) {
 		if seq != next {
 			d.gaps = append(d.gaps, d.lost(path, next, seq, before))
 		}
+		d.count += d.rows.len() - before
+		d.lastAt = d.rows.at[d.rows.len()-1]
 		next = seq + uint64(d.rows.len()-before)
 		return nil
 	}
 	_, d.frames, err = durable.DecodeFrames(path, b, collect, true)
+	if failed != nil {
+		return nil, failed
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +192,8 @@ func decodeSegment(path string, b []byte) (*segmentData, error) {
 // behind them being row number after.
 func (d *segmentData) lost(path string, from, to uint64, after int) Finding {
 	g := Finding{File: path, What: "damaged: rows lost", FirstSeq: from, LastSeq: to - 1, Rows: int64(to - from), To: d.rows.at[after]}
-	if after > 0 {
-		g.From = d.rows.at[after-1]
+	if d.count > 0 {
+		g.From = d.lastAt
 	}
 	return g
 }

@@ -127,7 +127,7 @@ func (w *world) record(r *predlog.Record, i int) {
 // fill logs rows as a server would, without waiting for the disk.
 func fill(dir string, o options) (any, error) {
 	w := newWorld(o.rows, o.days)
-	log, err := predlog.OpenWriter(dir, predlog.WriterOptions{Now: time.Now, Durability: predlog.Interval, SyncEvery: time.Hour, MaxBytes: 64 << 20})
+	log, err := predlog.OpenWriter(dir, predlog.WriterOptions{Now: time.Now, Durability: predlog.Interval, SyncEvery: time.Hour, MaxBytes: 32 << 20})
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func fill(dir string, o options) (any, error) {
 // theirs.
 func truth(dir string, o options) (any, error) {
 	w := newWorld(o.rows, o.days)
-	log, err := predlog.OpenActualsWriter(dir, predlog.WriterOptions{Now: time.Now, Durability: predlog.Interval, SyncEvery: time.Hour, MaxBytes: 64 << 20})
+	log, err := predlog.OpenActualsWriter(dir, predlog.WriterOptions{Now: time.Now, Durability: predlog.Interval, SyncEvery: time.Hour, MaxBytes: 32 << 20})
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func sink(dir string, o options) (write func() func() error, stop func() error, 
 		return bareFile(dir)
 	}
 	w := newWorld(o.rows, 1)
-	log, err := predlog.OpenWriter(dir, predlog.WriterOptions{Now: time.Now, MaxBytes: 64 << 20})
+	log, err := predlog.OpenWriter(dir, predlog.WriterOptions{Now: time.Now, MaxBytes: 32 << 20})
 	if err != nil {
 		return nil, nil, err
 	}
