@@ -41,6 +41,11 @@ func TempDir(parent string) (string, error) { return Disk{}.TempDir(parent) }
 // there already is no error.
 func MkdirAll(dir string) error { return Disk{}.MkdirAll(dir) }
 
+// SyncDir makes the names in dir survive a power cut, also those of entries
+// that a process made which died, or met an error, before it could do so.
+// What is built on a directory that [MkdirAll] only found needs it once.
+func SyncDir(dir string) error { return Disk{}.SyncDir(dir) }
+
 // Remove deletes a file or empty directory, durably. One that is not there is
 // no error.
 func Remove(path string) error { return Disk{}.Remove(path) }
@@ -180,8 +185,15 @@ func (d Disk) MkdirAll(dir string) error {
 	if err := d.fs().Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return failed("mkdir", dir, err)
 	}
-	return failed("sync", parent, d.fs().Sync(parent))
+	if err := d.fs().Sync(parent); err != nil {
+		_ = d.fs().Remove(dir) // so that the next attempt makes it, and syncs, again
+		return failed("sync", parent, err)
+	}
+	return nil
 }
+
+// SyncDir is the function of that name on d.
+func (d Disk) SyncDir(dir string) error { return failed("sync", dir, d.fs().Sync(dir)) }
 
 // Remove is the function of that name on d.
 func (d Disk) Remove(path string) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"github.com/healml/healml/internal/durable"
@@ -68,6 +69,12 @@ func publishBatch(disk durable.Disk, dir string, k kind, name string, t *table.T
 		return false, err
 	}
 	if t.NumRows() == 0 || rows == t.NumRows() {
+		// The attempt that wrote them may have died before they were durable.
+		for _, f := range earlier {
+			if err := errors.Join(disk.SyncDir(filepath.Dir(f.path)), disk.SyncDir(dir)); err != nil {
+				return false, fmt.Errorf("write batch: %w", err)
+			}
+		}
 		return t.NumRows() > 0, nil
 	}
 	if t, err = t.With(constant(columnSegment, name, t.NumRows())); err != nil {

@@ -129,7 +129,7 @@ func openJournal(dir string, k kind, o WriterOptions) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Disk.MkdirAll(filepath.Join(dir, walDir)); err != nil {
+	if err := errors.Join(o.Disk.MkdirAll(filepath.Join(dir, walDir)), o.Disk.SyncDir(dir)); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	lock, err := durable.Lock(filepath.Join(dir, lockFile))

@@ -366,6 +366,37 @@ func refuse(t *testing.T, seed uint64, n int, with error, hits func(string) bool
 	l.end()
 }
 
+// A batch whose attempt failed at any operation and that is written again is
+// on disk once that succeeded, whatever of it was there already.
+func TestBatchAgainAfterAFault(t *testing.T) {
+	for n := 0; ; n++ {
+		dir, failed := t.TempDir(), false
+		disk := faulty.New(func(op faulty.Op) error {
+			if op.N == n {
+				failed = true
+				return syscall.EIO
+			}
+			return nil
+		})
+		l := newLife(t, dir, durable.Disk{FS: disk}, 1, predictions)
+		first := l.batch()
+		if !failed {
+			if n < 8 {
+				t.Errorf("only %d operations", n)
+			}
+			return
+		}
+		l.next = 0
+		if err := l.batch(); err != nil {
+			t.Fatalf("operation %d (%v): again: %v", n, first, err)
+		}
+		if err := disk.PowerCut(); err != nil {
+			t.Fatal(err)
+		}
+		l.check(fmt.Sprintf("operation %d failed", n))
+	}
+}
+
 // Every byte of a sealed file flipped, and every length of it cut off: it is
 // noticed, costs that file, and the rows of the others are read.
 func TestEveryByteOfASealedFile(t *testing.T) {

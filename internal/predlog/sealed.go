@@ -159,7 +159,7 @@ func publishBytes(disk durable.Disk, dir, day, name string, b []byte, sums *tabl
 	}
 	f := sealedFile{day: day, name: name, sum: checksum(b)}
 	f.path = filepath.Join(dayDir(dir, day), name+"."+f.sum+parquetExt)
-	if err := disk.MkdirAll(filepath.Dir(f.path)); err != nil {
+	if err := errors.Join(disk.MkdirAll(filepath.Dir(f.path)), disk.SyncDir(dir)); err != nil {
 		return sealedFile{}, fmt.Errorf("publish %s: %w", name, err)
 	}
 	if err := disk.WriteFile(f.path, b); err != nil {
