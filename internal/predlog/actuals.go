@@ -2,6 +2,7 @@ package predlog
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/table"
@@ -48,6 +49,15 @@ func writeActuals(disk durable.Disk, dir string, t *table.Table, source, content
 	if err != nil {
 		return 0, false, fmt.Errorf("write actuals: %w", err)
 	}
-	already, err = publishBatch(disk, dir, actuals, batchPrefix+digest(contentHash), kept)
-	return kept.NumRows(), already, err
+	already = true
+	err = inChunks(kept.NumRows(), func(chunk, lo, hi int) error {
+		name := digest(contentHash)
+		if chunk > 0 {
+			name = digest(contentHash, strconv.Itoa(chunk))
+		}
+		there, err := publishBatch(disk, dir, actuals, batchPrefix+name, kept.Slice(lo, hi))
+		already = already && there
+		return err
+	})
+	return kept.NumRows(), already && err == nil, err
 }

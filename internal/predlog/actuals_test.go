@@ -2,7 +2,10 @@ package predlog
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,6 +216,41 @@ func TestJoinClasses(t *testing.T) {
 	for _, v := range []string{"inf", "NaN", "1e400", "0x", ""} {
 		if _, ok := parseTruth(v, schema.Regression); ok {
 			t.Errorf("%q is taken for a number", v)
+		}
+	}
+}
+
+// A batch beyond a file's size becomes several, and is known again.
+func TestLargeBatches(t *testing.T) {
+	if raceEnabled {
+		t.Skip("slow under the race detector")
+	}
+	dir := t.TempDir()
+	n := chunkRows + 3
+	ids, times := make([]string, n), make([]int64, n)
+	for i := range ids {
+		ids[i], times[i] = fmt.Sprint(i), noon
+	}
+	preds := table.Must(table.Strings(ColumnID, ids), table.Strings(ColumnVersion, slices.Repeat([]string{"v"}, n)), table.Times(ColumnTime, times))
+	truth := table.Must(table.Strings(ColumnID, ids), table.Strings(ColumnActual, ids), table.Times(ColumnActualTime, times))
+	for _, wantAlready := range []bool{false, true} {
+		if err := WriteBatch(filepath.Join(dir, "p"), preds, "file"); err != nil {
+			t.Fatal(err)
+		}
+		if got, already, err := WriteActuals(filepath.Join(dir, "a"), truth, "file", "hash"); err != nil || got != n || already != wantAlready {
+			t.Fatalf("%d, %v, %v", got, already, err)
+		}
+	}
+	s, err := OpenStream(filepath.Join(dir, "p"), filepath.Join(dir, "a"), StreamOptions{Task: schema.Regression, To: maxTime, Now: maxTime, Columns: []string{}})
+	if err != nil || s.Stats.Matched != n || s.Stats.Predictions != n || s.Stats.Actuals != n {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, log := range []string{"p", "a"} {
+		if d, err := Stat(filepath.Join(dir, log)); err != nil || d.Files != 2 {
+			t.Errorf("%+v, %v", d, err)
 		}
 	}
 }

@@ -18,10 +18,28 @@ import (
 // Writing the same batch again, that is the same ids by the same model
 // versions in the same order, changes nothing, whatever its times; so a
 // retry after any error is safe. No lock is taken: batches may be written
-// while a server logs.
+// while a server logs. A large batch becomes several files, which a crash may
+// leave some of until the retry.
 func WriteBatch(dir string, preds *table.Table, source string) error {
-	_, err := writeBatch(durable.Disk{}, dir, predictions, preds, source)
-	return err
+	return inChunks(preds.NumRows(), func(_, lo, hi int) error {
+		_, err := writeBatch(durable.Disk{}, dir, predictions, preds.Slice(lo, hi), source)
+		return err
+	})
+}
+
+// chunkRows bounds the rows of one file of a batch: a file is read as a whole,
+// so that it bounds the memory of whoever reads the log.
+const chunkRows = 512 << 10
+
+// inChunks calls write for rows [lo, hi) of n, chunk after chunk, once for no
+// rows.
+func inChunks(n int, write func(chunk, lo, hi int) error) error {
+	for chunk := 0; chunk == 0 || chunk*chunkRows < n; chunk++ {
+		if err := write(chunk, chunk*chunkRows, min(n, (chunk+1)*chunkRows)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // batchOf names a batch of predictions after its ids and versions.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/healml/healml/internal/durable"
@@ -17,7 +16,9 @@ type CompactOptions struct {
 	// MinFiles is the number of small files in a day from which on they are
 	// merged; 0 means 2.
 	MinFiles int
-	// MaxBytes is the size from which on a file is not small; 0 means 64 MiB.
+	// MaxBytes is the size from which on a file is not small, and that of the
+	// files merged into one; 0 means 32 MiB. A file is read as a whole, so
+	// that it bounds the memory of whoever reads the log.
 	MaxBytes int64
 	// Disk is where to write; the zero value is the operating system's.
 	Disk durable.Disk
@@ -38,7 +39,7 @@ type CompactStats struct {
 // but not beside Seal (durable.ErrLocked).
 func Compact(dir string, o CompactOptions) (CompactStats, error) {
 	setDefault(&o.MinFiles, 2)
-	setDefault(&o.MaxBytes, 64<<20)
+	setDefault(&o.MaxBytes, 32<<20)
 	var stats CompactStats
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return stats, nil
@@ -70,74 +71,159 @@ func compactDay(dir, day string, o CompactOptions, stats *CompactStats) error {
 	if err != nil {
 		return err
 	}
-	small := slices.DeleteFunc(all, func(f sealedFile) bool {
-		return strings.HasPrefix(f.name, batchPrefix) || fileSize(f.path) >= o.MaxBytes
-	})
-	if len(small) < o.MinFiles {
-		return nil
-	}
-	opened, findings, err := openDay(small, table.ReadOptions{})
-	stats.Findings = append(stats.Findings, findings...)
-	if err != nil {
-		return err
-	}
-	groups := map[string][]openedFile{}
-	for _, f := range opened {
-		s := signature(f.t)
-		groups[s] = append(groups[s], f)
-	}
-	merged := false
-	for _, s := range sortedKeys(groups) {
-		if len(groups[s]) < o.MinFiles {
+	groups := map[string][]sizedFile{}
+	for _, f := range all {
+		size := fileSize(f.path)
+		if strings.HasPrefix(f.name, batchPrefix) || size >= o.MaxBytes {
 			continue
 		}
-		if err := merge(dir, day, groups[s], o, stats); err != nil {
-			return err
+		s, err := signature(f)
+		if err != nil {
+			stats.Findings = append(stats.Findings, Finding{File: f.path, What: err.Error()})
+			continue
 		}
-		merged = true
+		groups[s] = append(groups[s], sizedFile{f, size})
 	}
-	if merged {
+	merged := 0
+	for _, s := range sortedKeys(groups) {
+		for rest := groups[s]; len(rest) > 0; {
+			n := together(rest, o.MaxBytes)
+			if n >= o.MinFiles {
+				m := &merger{dir: dir, day: day, o: o, stats: stats}
+				if err := m.merge(rest[:n]); err != nil {
+					return err
+				}
+				merged += n
+			}
+			rest = rest[n:]
+		}
+	}
+	if merged > 0 {
 		stats.Days++
 	}
 	return nil
 }
 
-// signature is equal for tables of the same columns.
-func signature(t *table.Table) string {
+type sizedFile struct {
+	sealedFile
+	size int64
+}
+
+// together is how many of the first files have at most most bytes in all; at
+// least one.
+func together(files []sizedFile, most int64) int {
+	var sum int64
+	for i, f := range files {
+		if sum += f.size; sum > most && i > 0 {
+			return i
+		}
+	}
+	return len(files)
+}
+
+// signature is equal for files of the same columns; only the footer is read.
+func signature(f sealedFile) (string, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return "", fmt.Errorf("read log: %w", err)
+	}
+	defer file.Close()
+	t, err := table.ParquetShape(f.path, file, fileSize(f.path))
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	for _, c := range t.Columns() {
 		fmt.Fprintf(&b, "%q %d\n", c.Name, c.Type)
 	}
-	return b.String()
+	return b.String(), nil
 }
 
-// merge replaces files by one that holds each of their segments once.
-func merge(dir, day string, files []openedFile, o CompactOptions, stats *CompactStats) error {
-	parts := pick(files, nil)
-	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.segment, b.segment) })
-	ids := make([]string, len(parts))
-	tables := make([]*table.Table, len(parts))
-	for i, p := range parts {
-		ids[i], tables[i] = p.segment, p.t
+// merger makes one file of several, of which it has one in memory at a time.
+type merger struct {
+	dir, day string
+	o        CompactOptions
+	stats    *CompactStats
+
+	out     dayWriter
+	pending []*table.Table // not written yet, and their rows
+	rows    int
+	taken   map[string]bool
+	done    []sealedFile // that were read and may go
+}
+
+// merge replaces files by one that holds each of their segments once. Damaged
+// ones stay.
+func (m *merger) merge(files []sizedFile) error {
+	m.taken = map[string]bool{}
+	for _, f := range files {
+		t, err := readSealed(f.sealedFile, table.ReadOptions{})
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			m.stats.Findings = append(m.stats.Findings, Finding{File: f.path, What: err.Error()})
+			continue
+		}
+		for _, p := range pickFrom(openedFile{f.sealedFile, t}, nil, m.taken) {
+			if err := m.add(p.t); err != nil {
+				return err
+			}
+		}
+		m.done = append(m.done, f.sealedFile)
 	}
-	t, err := table.Concat(tables...)
+	if len(m.done) < m.o.MinFiles {
+		return nil
+	}
+	return m.publish()
+}
+
+// add takes in some rows; small parts are put together first, since each that
+// is written becomes a row group.
+func (m *merger) add(t *table.Table) error {
+	m.pending = append(m.pending, t)
+	if m.rows += t.NumRows(); m.rows < sliceRows {
+		return nil
+	}
+	return m.flush()
+}
+
+func (m *merger) flush() error {
+	if len(m.pending) == 0 {
+		return nil
+	}
+	t, err := table.Concat(m.pending...)
 	if err != nil {
 		return err
 	}
-	f, err := publishSealed(o.Disk, dir, day, mergedPrefix+digest(ids...), t)
+	m.pending, m.rows = nil, 0
+	return m.out.add(t)
+}
+
+func (m *merger) publish() error {
+	if err := m.flush(); err != nil {
+		return err
+	}
+	if m.out.w == nil {
+		return nil // no rows: what is there stays
+	}
+	if err := m.out.w.Close(); err != nil {
+		return err
+	}
+	f, err := publishBytes(m.o.Disk, m.dir, m.day, mergedPrefix+digest(sortedKeys(m.taken)...), m.out.buf.Bytes(), &m.out.sums)
 	if err != nil {
 		return err
 	}
-	for _, in := range files {
+	for _, in := range m.done {
 		if in.path == f.path {
 			continue
 		}
-		if err := o.Disk.Remove(in.path); err != nil {
+		if err := m.o.Disk.Remove(in.path); err != nil {
 			return fmt.Errorf("remove merged file: %w", err)
 		}
-		stats.Merged++
+		m.stats.Merged++
 	}
-	stats.Files++
-	stats.Rows += int64(t.NumRows())
+	m.stats.Files++
+	m.stats.Rows += int64(m.out.sums.Rows)
 	return nil
 }

@@ -231,19 +231,25 @@ func (w *dayWriters) take(d *segmentData) error {
 	return nil
 }
 
-func (w *dayWriters) add(day string, t *table.Table) (err error) {
+func (w *dayWriters) add(day string, t *table.Table) error {
 	out := w.days[day]
 	if out == nil {
 		out = &dayWriter{}
-		if out.w, err = table.NewParquetWriter(&out.buf, t); err != nil {
-			return err
-		}
 		w.days[day] = out
 	}
-	if err := out.sums.Add(t); err != nil {
+	return out.add(t)
+}
+
+func (d *dayWriter) add(t *table.Table) (err error) {
+	if d.w == nil {
+		if d.w, err = table.NewParquetWriter(&d.buf, t); err != nil {
+			return err
+		}
+	}
+	if err := d.sums.Add(t); err != nil {
 		return err
 	}
-	return out.w.Write(t)
+	return d.w.Write(t)
 }
 
 // publish verifies the files and writes them out.

@@ -137,3 +137,26 @@ func TestPruneForRoom(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
+
+// What is merged is bounded: a day's small files become several, none of them
+// made of more than MaxBytes, and each row stays once.
+func TestCompactIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir, 9, 5)
+	sealAll(t, dir)
+	d, err := Stat(dir)
+	if err != nil || d.Files != 9 {
+		t.Fatal(d, err)
+	}
+	s, err := Compact(dir, CompactOptions{MaxBytes: 4*d.FileBytes/9 + 100})
+	if err != nil || s.Days != 1 || s.Merged != 8 || s.Files != 2 || s.Rows != 40 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if r := expectIDs(t, dir, count(0, 45)); r.Files != 3 {
+		t.Errorf("%d files", r.Files)
+	}
+	if s, err = Compact(dir, CompactOptions{}); err != nil || s.Merged != 3 || s.Files != 1 {
+		t.Errorf("without the bound: %+v, %v", s, err)
+	}
+	expectIDs(t, dir, count(0, 45))
+}
