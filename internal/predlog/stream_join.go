@@ -378,7 +378,8 @@ func (s *Stream) match() error {
 }
 
 // Each passes the predictions, file by file, with the columns that [Join]
-// adds. It may be called once.
+// adds. It may be called once. The Dict of prediction_id may list a text
+// twice.
 func (s *Stream) Each(visit func(*table.Table) error) error {
 	var row uint64
 	loaded := -1

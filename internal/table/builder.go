@@ -28,6 +28,7 @@ type builder struct {
 	typ     Type
 	seen    bool // a value that is not missing was met
 	broken  bool // the type moved on after values were stored, which are void
+	loose   bool // texts are not looked up; see ReadOptions.Loose
 	wide    bool // whole numbers are taken as text
 	floats  []float64
 	times   []int64
@@ -170,11 +171,16 @@ func (c *builder) code(b []byte) int32 {
 	if c.last != nil && bytes.Equal(b, c.last) {
 		return int32(c.value)
 	}
-	k, ok := c.index[string(b)]
+	k, ok := int32(0), false
+	if !c.loose {
+		k, ok = c.index[string(b)]
+	}
 	if !ok {
 		k = int32(len(c.dict))
 		s := string(b)
-		c.index[s] = k
+		if !c.loose {
+			c.index[s] = k
+		}
 		c.dict = append(c.dict, s)
 	}
 	c.remember(b, int64(k))

@@ -64,6 +64,10 @@ type ReadOptions struct {
 	// file's order; a name that the file lacks is an error unless Optional.
 	Columns  []string
 	Optional bool
+	// Loose names columns of texts that hardly ever come twice, such as ids.
+	// In a Parquet file read by [DecodeParquet] they are not looked up, which
+	// takes most of the time: their Dict may then list a text twice.
+	Loose []string
 	// Types fixes the type of a column; a value that does not fit is an
 	// *Error. Names that the file lacks are ignored. The type of other
 	// columns is the file's own (Parquet, Arrow) or, in CSV, the first of

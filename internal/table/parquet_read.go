@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
@@ -82,8 +83,9 @@ func checkParquet(name string, c content) error {
 
 type parquetFile struct {
 	content
-	name string
-	r    *file.Reader
+	name  string
+	r     *file.Reader
+	loose []string // of ReadOptions
 }
 
 // scratch is memory that the reading of one column leaves to the next.
@@ -134,6 +136,7 @@ func (f *parquetFile) kept(o ReadOptions) (kept []field, keptNames []string, err
 
 // readParquet reads the columns that o keeps.
 func readParquet(f *parquetFile, o ReadOptions) (*Table, error) {
+	f.loose = o.Loose
 	kept, names, err := f.kept(o)
 	if err != nil {
 		return nil, err
@@ -151,7 +154,7 @@ func (f *parquetFile) column(fd field, s *scratch) (*Column, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{name: fd.node.Name()}
+	b := &builder{name: fd.node.Name(), loose: slices.Contains(f.loose, fd.node.Name())}
 	for {
 		d := decoderOf(b, descr)
 		if d == nil {
@@ -165,7 +168,7 @@ func (f *parquetFile) column(fd field, s *scratch) (*Column, error) {
 		}
 		err := f.fault(f.decode(fd.leaf, descr, s, d), b.name, b.len())
 		if errors.Is(err, errWide) {
-			*b = builder{name: b.name, wide: true}
+			*b = builder{name: b.name, wide: true, loose: b.loose}
 			continue
 		}
 		if err != nil {

@@ -234,3 +234,28 @@ func TestSums(t *testing.T) {
 		t.Error("other columns passed")
 	}
 }
+
+// A loose column has the same texts, and only its Dict is another.
+func TestLooseColumns(t *testing.T) {
+	tab := Must(Strings("id", []string{"a", "b", "a", "b", "c"}), Strings("s", []string{"x", "y", "x", "x", "y"}))
+	tab.Column("id").Codes[3] = -1
+	b, err := EncodeParquet(tab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := DecodeParquet("x", b, ReadOptions{Loose: []string{"id", "absent"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if id := back.Column("id"); id.Text(i) != tab.Column("id").Text(i) || id.Missing(i) != (i == 3) {
+			t.Errorf("row %d is %q", i, id.Text(i))
+		}
+	}
+	if n := len(back.Column("id").Dict); n != 4 {
+		t.Errorf("%d texts, expected one a value", n)
+	}
+	if n := len(back.Column("s").Dict); n != 2 {
+		t.Errorf("%d texts in a column that is not loose", n)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: predlog fill|truth|seal|append DIR [flags]")
+		return fmt.Errorf("usage: predlog fill|truth|seal|append|join|stat|day DIR [flags]")
 	}
 	var o options
 	f := flag.NewFlagSet("predlog", flag.ContinueOnError)
@@ -46,10 +47,13 @@ func run(args []string) error {
 	if err := f.Parse(args[2:]); err != nil {
 		return err
 	}
-	jobs := map[string]func(string, options) (any, error){"fill": fill, "truth": truth, "seal": seal, "append": appends, "join": join}
+	jobs := map[string]func(string, options) (any, error){"fill": fill, "truth": truth, "seal": seal, "append": appends, "join": join, "stat": stat, "day": lastDay}
 	job := jobs[args[0]]
 	if job == nil {
 		return fmt.Errorf("no job %q", args[0])
+	}
+	if args[0] != "append" {
+		debug.SetGCPercent(50) // as healml log does
 	}
 	begin := time.Now()
 	result, err := job(args[1], o)
@@ -213,6 +217,26 @@ func join(dir string, o options) (any, error) {
 		return nil, err
 	}
 	return s.Stats, errors.Join(s.Export(o.out), s.Close())
+}
+
+// stat is healml log stat.
+func stat(dir string, _ options) (any, error) { return predlog.Stat(dir) }
+
+// lastDay reads the newest day, as healml drift does.
+func lastDay(dir string, _ options) (any, error) {
+	s, err := predlog.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	from, err := time.Parse(time.DateOnly, s.LastDay)
+	if err != nil {
+		return nil, err
+	}
+	t, stats, err := predlog.Read(dir, from.UnixMicro(), from.AddDate(0, 0, 1).UnixMicro(), predlog.ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"day": s.LastDay, "rows": t.NumRows(), "files": stats.Files}, nil
 }
 
 // appends logs single rows from several goroutines, each waiting until its row
