@@ -17,7 +17,9 @@
 // closed segments into one Parquet file a day, reads it back, and only then
 // deletes the segment; [Compact] merges the small files of a day. Batch
 // predictions and files of actuals become Parquet at once ([WriteBatch],
-// [WriteActuals]). [Read] takes all of it together.
+// [WriteActuals]). [Read] takes all of it together, [OpenStream] joins both
+// logs file by file in bounded memory, [Erase] removes rows for good and
+// proves it, and [Prune] gives up whole days.
 //
 // # Exactly once
 //
