@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -137,33 +138,51 @@ func (a *app) match(file string, t *table.Table, tmpl *schema.Template, truth *t
 	if len(keys) == 0 {
 		return nil, &table.Error{File: file, Want: fmt.Sprintf("a column prediction_id, or input columns such as %q to know the predictions by", tmpl.Columns[0].Name)}
 	}
-	logged, _, err := predlog.Read(a.predictions(), 0, a.now().UnixMicro()+1, predlog.ReadOptions{Columns: append(slices.Clone(keys), predlog.ColumnID)})
+	rowsOf := map[string][]int{}
+	for i := range t.NumRows() {
+		k := keyOf(t, keys, i)
+		rowsOf[k] = append(rowsOf[k], i)
+	}
+	var pairs []pair
+	findings, err := predlog.Scan(a.predictions(), 0, a.now().UnixMicro()+1, append(slices.Clone(keys), predlog.ColumnID), func(logged *table.Table) error {
+		id := logged.Column(predlog.ColumnID)
+		for i := range logged.NumRows() {
+			for _, r := range rowsOf[keyOf(logged, keys, i)] {
+				pairs = append(pairs, pair{r, id.Text(i)})
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	byKey := map[string][]int{}
-	for i := range logged.NumRows() {
-		k := keyOf(logged, keys, i)
-		byKey[k] = append(byKey[k], i)
+	for _, f := range findings {
+		a.warn("%v", f)
 	}
-	var ids []string
-	var rows []int
-	loggedID := logged.Column(predlog.ColumnID)
-	for i := range t.NumRows() {
-		found := byKey[keyOf(t, keys, i)]
+	// An order that does not depend on which rows are sealed: it names the batch.
+	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Or(cmp.Compare(x.row, y.row), cmp.Compare(x.id, y.id)) })
+	ids, rows := make([]string, len(pairs)), make([]int, len(pairs))
+	found := make([]int, t.NumRows())
+	for i, p := range pairs {
+		ids[i], rows[i] = p.id, p.row
+		found[p.row]++
+	}
+	for _, n := range found {
 		switch {
-		case len(found) == 0:
+		case n == 0:
 			res.Unmatched++
-		case len(found) > 1:
+		case n > 1:
 			res.Ambiguous++
-		}
-		for _, r := range found {
-			ids = append(ids, loggedID.Text(r))
-			rows = append(rows, i)
 		}
 	}
 	*truth = *truth.Take(rows)
 	return table.Strings(predlog.ColumnID, ids), nil
+}
+
+// pair is a row of the file and a prediction that it means.
+type pair struct {
+	row int
+	id  string
 }
 
 // keyOf is the value of the key columns in row i; unambiguous, since no CSV

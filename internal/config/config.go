@@ -174,7 +174,7 @@ func Default() *Config {
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
 			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
 		},
-		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 64 << 20, SegmentAge: time.Hour, KeepDays: 7},
+		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 32 << 20, SegmentAge: time.Hour, KeepDays: 7},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
 		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day, Quarantine: true},

@@ -138,7 +138,7 @@ func Verify(dir string) (VerifyStats, error) {
 		}
 	}
 	for _, f := range l.sealed {
-		t, err := readSealed(f, table.ReadOptions{})
+		t, err := readSealed(f, table.ReadOptions{Loose: []string{ColumnID}})
 		if err != nil {
 			v.failed(f.path, err)
 			continue

@@ -201,6 +201,15 @@ func (r *reader) held(f heldFile, skip, taken map[string]bool) error {
 	return nil
 }
 
+// Scan passes the rows of the prediction log in dir with from ≤ prediction_time
+// < to to visit, file by file: sealed ones by day, then segments. Of columns, as
+// of [ReadOptions], those come that the rows' version has; the Dict of
+// prediction_id may list a text twice. Files are held open, so that rows
+// neither go nor come twice whatever is done to the log meanwhile.
+func Scan(dir string, from, to int64, columns []string, visit func(*table.Table) error) ([]Finding, error) {
+	return stream(dir, predictions, from, to, columns, visit)
+}
+
 // stream passes the rows of a log to visit, as [snapshot.each] does.
 func stream(dir string, k kind, from, to int64, columns []string, visit func(*table.Table) error) ([]Finding, error) {
 	s, err := hold(dir, k, from, to)
