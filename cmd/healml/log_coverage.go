@@ -39,6 +39,9 @@ func (a *app) countCoverage() (*coverage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := durable.MkdirAll(a.state()); err != nil {
+		return nil, err
+	}
 	now := a.now().UTC()
 	c := &coverage{Format: 1, At: now, From: now.Add(-coverageWindow)}
 	s, err := predlog.OpenStream(a.predictions(), a.actuals(), predlog.StreamOptions{

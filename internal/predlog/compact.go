@@ -71,18 +71,24 @@ func compactDay(dir, day string, o CompactOptions, stats *CompactStats) error {
 	if err != nil {
 		return err
 	}
-	groups := map[string][]sizedFile{}
+	var small []sizedFile
 	for _, f := range all {
 		size := fileSize(f.path)
-		if strings.HasPrefix(f.name, batchPrefix) || size >= o.MaxBytes {
-			continue
+		if !strings.HasPrefix(f.name, batchPrefix) && size < o.MaxBytes {
+			small = append(small, sizedFile{f, size})
 		}
-		s, err := signature(f)
+	}
+	if len(small) < o.MinFiles {
+		return nil
+	}
+	groups := map[string][]sizedFile{}
+	for _, f := range small {
+		s, err := signature(f.sealedFile)
 		if err != nil {
 			stats.Findings = append(stats.Findings, Finding{File: f.path, What: err.Error()})
 			continue
 		}
-		groups[s] = append(groups[s], sizedFile{f, size})
+		groups[s] = append(groups[s], f)
 	}
 	merged := 0
 	for _, s := range sortedKeys(groups) {

@@ -42,6 +42,12 @@ func clock() func() time.Time {
 	return func() time.Time { return time.UnixMicro(noon + 1000*ticks.Add(1)) }
 }
 
+// clockFrom is a clock that begins some seconds after noon.
+func clockFrom(seconds int64) func() time.Time {
+	tick := clock()
+	return func() time.Time { return tick().Add(time.Duration(seconds) * time.Second) }
+}
+
 func sales() *Layout {
 	return &Layout{Target: "sales", Columns: []LayoutColumn{
 		{"price", schema.Numeric}, {"region", schema.Categorical}, {"promo", schema.Boolean}, {"date", schema.Time}, {"note", schema.Text},

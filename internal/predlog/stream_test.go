@@ -317,3 +317,50 @@ func TestLagQuantiles(t *testing.T) {
 		}
 	})
 }
+
+// A clock that jumps back, by a minute or over a day, moves no row: within a
+// day rows stream as they were logged, before and after they are sealed and
+// merged, and none is lost.
+func TestClockJumps(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "p")
+	jumps := []int64{0, 60, -60, 90, -86400, -86460, 120, 86400, 30}
+	for part := range 3 {
+		w := open(t, dir, WriterOptions{Now: clockFrom(int64(part))})
+		for k := range 3 {
+			i := 3*part + k
+			r := sale(i)
+			r.At = noon + jumps[i]*second
+			if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeWriter(t, w)
+	}
+	want := "id-4 id-5 | id-0 id-1 id-2 id-3 id-6 id-8 | id-7"
+	for _, when := range []string{"sealed", "merged"} {
+		sealAll(t, dir)
+		if when == "merged" {
+			if _, err := Compact(dir, CompactOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, last := "", ""
+		if _, err := Scan(dir, 0, maxTime, []string{ColumnID}, func(tab *table.Table) error {
+			for i := range tab.NumRows() {
+				d := day(tab.Column(ColumnTime).Times[i])
+				if d != last && last != "" {
+					got += "| "
+				}
+				last = d
+				got += tab.Column(ColumnID).Text(i) + " "
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got = got[:max(0, len(got)-1)]; got != want {
+			t.Errorf("%s: %s, expected %s", when, got, want)
+		}
+	}
+}
