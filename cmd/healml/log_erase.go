@@ -26,7 +26,8 @@ func newLogEraseCommand(a *app) *cobra.Command {
 these predictions: each Parquet file that holds one is replaced by one without,
 and then all files are read again. The command succeeds only when nothing is
 left. Rows in the segment that a running server has open are counted and stay
-(exit code 75): run it again when the segment was closed, within log.segment_age.
+(exit code 75): run it again when the segment was closed, within log.segment_age or by a reload
+(SIGHUP) of the server.
 Files in wal/quarantine may hold such rows, too (exit code 65): --quarantined
 removes them.
 
@@ -139,6 +140,6 @@ func (e *erasure) outcome() error {
 	case aside > 0:
 		return fmt.Errorf("%w: not proven: %d files in wal/quarantine may hold such rows; --quarantined removes them", errBadData, aside)
 	default:
-		return fmt.Errorf("not proven: %d rows stand in a segment that the server has open; run this again once it is closed: %w", open, durable.ErrLocked)
+		return fmt.Errorf("not proven: %d rows stand in a segment that the server has open; let it reload (SIGHUP), which closes the segment, and run this again: %w", open, durable.ErrLocked)
 	}
 }

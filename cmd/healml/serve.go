@@ -114,6 +114,8 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 			case <-ctx.Done():
 				return
 			case <-s.reload:
+				predictions.Rotate()
+				actuals.Rotate()
 				if err := server.Reload(); err != nil {
 					a.log.Error("reload: the model in memory goes on serving", "error", err)
 				}

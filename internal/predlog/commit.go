@@ -30,8 +30,10 @@ func (j *journal) run() {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
-		batch, closed := j.take()
+		batch, closed, rotate := j.take()
 		switch {
+		case rotate:
+			_ = j.closeAll() // an error is in the stats
 		case len(batch) > 0:
 			j.commit(batch)
 			clear(batch)
@@ -56,15 +58,20 @@ func (j *journal) run() {
 	}
 }
 
-// take empties the queue.
-func (j *journal) take() (batch []*entry, closed bool) {
+// take empties the queue; rotate is true once it was empty, so that what came
+// before is in the segments that are closed.
+func (j *journal) take() (batch []*entry, closed, rotate bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if len(j.queue) == 0 && j.rotate {
+		j.rotate = false
+		return nil, false, true
+	}
 	batch = j.queue
 	j.queue = j.spare[:0]
 	j.spare = nil
 	j.stats.Queue = 0
-	return batch, j.closed
+	return batch, j.closed, false
 }
 
 // commit writes a batch, a frame or more for each layout, syncs what it wrote

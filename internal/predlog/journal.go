@@ -115,6 +115,7 @@ type journal struct {
 	queue   []*entry
 	stats   Stats
 	closed  bool
+	rotate  bool      // the open segments are to be closed
 	failure error     // the last one to write, nil while there was none
 	retryAt time.Time // until when it stands for every new attempt
 
@@ -213,6 +214,18 @@ func (j *journal) enqueue(ctx context.Context, e *entry) error {
 	default: // it is awake
 	}
 	return nil
+}
+
+// rotateSoon has the committer close the open segments once what is queued now
+// is written.
+func (j *journal) rotateSoon() {
+	j.mu.Lock()
+	j.rotate = true
+	j.mu.Unlock()
+	select {
+	case j.wake <- struct{}{}:
+	default: // it is awake
+	}
 }
 
 // close ends the journal after writing what is queued.

@@ -53,6 +53,10 @@ func (w *Writer) Stats() Stats { return w.j.snapshot() }
 // failure of the last attempt to write, or [ErrClosed]; nil when it went well.
 func (w *Writer) Healthy() error { return w.j.healthy() }
 
+// Rotate closes the open segments, soon: the next Append begins new ones. So
+// the rows up to now can be sealed, or erased, without an end to writing.
+func (w *Writer) Rotate() { w.j.rotateSoon() }
+
 // Close writes what is queued, closes the open segments, ends the writer's
 // goroutine and lets go of the lock. Appends that come later get [ErrClosed].
 // A second call waits for the first and does nothing.
@@ -98,6 +102,9 @@ func (w *ActualsWriter) Append(ctx context.Context, as []Actual) error {
 
 // Stats are the counters so far.
 func (w *ActualsWriter) Stats() Stats { return w.j.snapshot() }
+
+// Rotate is [Writer.Rotate].
+func (w *ActualsWriter) Rotate() { w.j.rotateSoon() }
 
 // Close is [Writer.Close].
 func (w *ActualsWriter) Close() error { return w.j.close() }

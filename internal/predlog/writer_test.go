@@ -408,3 +408,28 @@ func BenchmarkRecover(b *testing.B) {
 		}
 	}
 }
+
+// Rotate closes what was written so far, and appending goes on beside it.
+func TestRotate(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, WriterOptions{})
+	w.Rotate() // nothing is open
+	appendSales(t, w, sales(), 0, 1)
+	w.Rotate()
+	deadline := time.Now().Add(10 * time.Second)
+	for w.Stats().Open > 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("the segment is still open")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	appendSales(t, w, sales(), 2)
+	if s := sealAll(t, dir); s.Segments != 1 || s.Rows != 2 {
+		t.Errorf("%+v", s)
+	}
+	expectIDs(t, dir, count(0, 3))
+	closeWriter(t, w)
+	if s := w.Stats(); s.Segments != 2 || s.Errors != 0 {
+		t.Errorf("%+v", s)
+	}
+}
