@@ -81,6 +81,20 @@ func (s *snapshot) open(l *listing) error {
 	return nil
 }
 
+// bytes is the size of its files, those of segments at half since sealed ones
+// are smaller.
+func (s *snapshot) bytes() (n int64) {
+	for _, f := range s.sealed {
+		if info, err := f.f.Stat(); err == nil {
+			n += info.Size()
+		}
+	}
+	for _, f := range s.segments {
+		n += f.size / 2
+	}
+	return n
+}
+
 func (s *snapshot) close() {
 	for _, f := range s.sealed {
 		f.f.Close()

@@ -15,6 +15,7 @@ type spill struct {
 	dir   func() (string, error) // where files go; asked when the first is made
 	name  string
 	parts []spillPart
+	most  int // bytes of a buffer
 }
 
 type spillPart struct {
@@ -24,11 +25,15 @@ type spillPart struct {
 	n   int64 // bytes in f
 }
 
-// spillBuffer is the size in bytes at which a part's buffer is written out.
-const spillBuffer = 128 << 10
+// Buffers of all parts together may have spillMemory bytes, but each at least
+// spillBuffer, before it is written out.
+const (
+	spillMemory = 8 << 20
+	spillBuffer = 16 << 10
+)
 
 func newSpill(name string, width, parts int, dir func() (string, error)) *spill {
-	return &spill{width: width, dir: dir, name: name, parts: make([]spillPart, parts)}
+	return &spill{width: width, dir: dir, name: name, parts: make([]spillPart, parts), most: max(spillBuffer, spillMemory/max(parts, 1))}
 }
 
 // add appends records to a part; the caller may go on with b.
@@ -37,7 +42,7 @@ func (s *spill) add(part int, b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.buf = append(p.buf, b...)
-	if len(p.buf) < spillBuffer {
+	if len(p.buf) < s.most {
 		return nil
 	}
 	if p.f == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -26,8 +27,8 @@ import (
 //	predictions, read again ───────────────────────────────────────────────────────┴─► visit
 //
 // Records are of fixed width and go to temporary files beyond some megabytes,
-// so that memory depends on the largest file of the log and on a 64th of the
-// actuals. Both logs are held open, so that the second reading meets what the
+// so that memory depends on the largest file of the log and on a part of the
+// actuals, of which there are more the more actuals there are. Both logs are held open, so that the second reading meets what the
 // first one did.
 
 // StreamOptions say what StreamJoined joins.
@@ -66,13 +67,16 @@ type Stream struct {
 	asked   *spill // of predictions
 	results *spill // by row
 	labels  texts
+	parts   int // a power of two
 	rows    uint64
 	ranks   []uint64 // of the segments of actuals, in the order of their names
 	lag     lagHistogram
 }
 
 const (
-	joinParts   = 64
+	leastParts  = 64
+	mostParts   = 256
+	partRows    = 256 << 10      // aimed at
 	actualWidth = 16 + 8 + 8 + 8 // key, time, order, value
 	askedWidth  = 16 + 8 + 8     // key, row, time
 	resultWidth = 4 + 8 + 8      // row in its range, value, time
@@ -99,8 +103,9 @@ func OpenStream(predictionsDir, actualsDir string, o StreamOptions) (s *Stream, 
 	if s.actuals, err = hold(actualsDir, actuals, o.From, o.Now); err != nil {
 		return s, err
 	}
-	s.byID = newSpill("actuals", actualWidth, joinParts, s.temp.get)
-	s.asked = newSpill("ids", askedWidth, joinParts, s.temp.get)
+	s.parts = partsFor(max(s.actuals.bytes(), s.preds.bytes()/3))
+	s.byID = newSpill("actuals", actualWidth, s.parts, s.temp.get)
+	s.asked = newSpill("ids", askedWidth, s.parts, s.temp.get)
 	if err = s.takeActuals(); err == nil {
 		err = s.takeIDs()
 	}
@@ -207,18 +212,31 @@ func hashKey(key []byte) uint64 {
 	return h ^ h>>32
 }
 
-func partOf(hash uint64) int { return int(hash >> 58) } // 64 parts
+// partOf is the part, of a power of two of them, that a hash falls into.
+func partOf(hash uint64, parts int) int { return int(hash >> (64 - bits.TrailingZeros(uint(parts)))) }
+
+// partsFor is the number of parts for so many bytes of actuals.
+func partsFor(size int64) int {
+	const perRow = 25 // bytes, of sealed ones
+	parts := leastParts
+	for parts < mostParts && size/perRow > int64(parts)*partRows {
+		parts *= 2
+	}
+	return parts
+}
 
 // gather collects records for the parts of a spill, so that a lock is taken
 // once for many.
 type gather struct {
 	s     *spill
-	parts [joinParts][]byte
+	parts [][]byte
 }
+
+func newGather(s *spill) *gather { return &gather{s, make([][]byte, len(s.parts))} }
 
 func (g *gather) add(part int, rec []byte) error {
 	g.parts[part] = append(g.parts[part], rec...)
-	if len(g.parts[part]) < 8<<10 {
+	if len(g.parts[part]) < 2<<10 {
 		return nil
 	}
 	err := g.s.add(part, g.parts[part])
@@ -239,7 +257,7 @@ func (g *gather) flush() error {
 // takeActuals puts the actuals into parts by id. Those without a value are
 // counted and dropped.
 func (s *Stream) takeActuals() error {
-	g := &gather{s: s.byID}
+	g := newGather(s.byID)
 	segments := map[string]uint64{}
 	var names []string
 	inSegment := map[string]uint64{}
@@ -269,7 +287,7 @@ func (s *Stream) takeActuals() error {
 			binary.LittleEndian.PutUint64(rec[actualAt:], uint64(at.Times[i]))
 			binary.LittleEndian.PutUint64(rec[actualOrder:], number<<40|row)
 			binary.LittleEndian.PutUint64(rec[actualValue:], truths[k].bits)
-			if err := g.add(partOf(hashKey(rec[:16])), rec[:]); err != nil {
+			if err := g.add(partOf(hashKey(rec[:16]), s.parts), rec[:]); err != nil {
 				return err
 			}
 		}
@@ -324,7 +342,7 @@ func ranksOf(names []string) []uint64 {
 
 // takeIDs puts the ids of the predictions into parts.
 func (s *Stream) takeIDs() error {
-	g := &gather{s: s.asked}
+	g := newGather(s.asked)
 	findings, err := s.preds.each([]string{ColumnID}, func(r run) error {
 		id, at := r.t.Column(ColumnID), r.t.Column(ColumnTime)
 		if id == nil {
@@ -336,7 +354,7 @@ func (s *Stream) takeIDs() error {
 			binary.LittleEndian.PutUint64(rec[16:], s.rows)
 			binary.LittleEndian.PutUint64(rec[24:], uint64(at.Times[i]))
 			s.rows++
-			if err := g.add(partOf(hashKey(rec[:16])), rec[:]); err != nil {
+			if err := g.add(partOf(hashKey(rec[:16]), s.parts), rec[:]); err != nil {
 				return err
 			}
 		}
@@ -359,7 +377,7 @@ func (s *Stream) match() error {
 		wg.Go(func() {
 			for errs[w] == nil {
 				p := int(next.Add(1)) - 1
-				if p >= joinParts {
+				if p >= s.parts {
 					return
 				}
 				errs[w] = workers[w].join(s, p)

@@ -146,7 +146,7 @@ func TestStreamSpills(t *testing.T) {
 	// All in one part of the join: the worst case for its memory.
 	s := newSpill("x", actualWidth, 2, func() (string, error) { return root, nil })
 	b := make([]byte, actualWidth)
-	for i := range 3 * spillBuffer / actualWidth {
+	for i := range 3 * s.most / actualWidth {
 		b[0], b[1], b[2] = byte(i), byte(i>>8), byte(i>>16)
 		if err := s.add(1, b); err != nil {
 			t.Fatal(err)
@@ -296,6 +296,27 @@ func TestExportOfNothing(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Every key falls into one of the parts, and no part has far more than its
+// share.
+func TestParts(t *testing.T) {
+	for size, want := range map[int64]int{0: 64, 25 * 64 * partRows: 64, 25*64*partRows + 25: 128, 1 << 60: 256} {
+		if got := partsFor(size); got != want {
+			t.Errorf("%d parts for %d bytes, expected %d", got, size, want)
+		}
+	}
+	for _, parts := range []int{64, 256} {
+		counts := make([]int, parts)
+		key := make([]byte, 16)
+		for i := range 1000 * parts {
+			joinKey(key, fmt.Sprintf("0190c8b4-6d1e-7a2b-8c3d-%012x", i)) // ids that differ in few bytes
+			counts[partOf(hashKey(key), parts)]++
+		}
+		if lo, hi := slices.Min(counts), slices.Max(counts); lo < 800 || hi > 1200 {
+			t.Errorf("of %d parts one has %d, one %d of 1000", parts, lo, hi)
 		}
 	}
 }
