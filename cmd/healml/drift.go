@@ -185,7 +185,13 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	served, _, err := a.joined(tmpl.Task, 0, w.to.UnixMicro()+1)
+	// Truth comes late, so more is read than the window; of a large log as many
+	// rows again, by whole days.
+	from, err := predlog.Newest(a.predictions(), w.to.UnixMicro()+1, 2*a.conf.Drift.MaxRows)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	served, _, err := a.joined(tmpl.Task, from, w.to.UnixMicro()+1)
 	if err != nil {
 		return nil, nil, "", err
 	}

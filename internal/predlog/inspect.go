@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/healml/healml/internal/durable"
@@ -218,4 +219,45 @@ func repair(dir string, o SealOptions, stats *SealStats) error {
 		stats.Quarantined = append(stats.Quarantined, to)
 	}
 	return errors.Join(errs...)
+}
+
+// Newest is a time, in microseconds, from which on the log in dir has at least
+// so many rows before to, as far as it has: the beginning of a day, or 0 for
+// all of it. Footers are read, of as few days as that takes; rows that are not
+// sealed yet do not count, and of a segment that stands in two files they count
+// twice.
+func Newest(dir string, to int64, rows int) (from int64, err error) {
+	days, err := listDays(dir, 0, to)
+	if err != nil {
+		return 0, fmt.Errorf("inspect log: %w", err)
+	}
+	var found int64
+	for _, d := range slices.Backward(days) {
+		files, _, err := listSealed(dir, d)
+		if err != nil {
+			return 0, fmt.Errorf("inspect log: %w", err)
+		}
+		for _, f := range files {
+			found += footerRows(f)
+		}
+		if found >= int64(rows) {
+			from, _ = dayStart(d)
+			return from, nil
+		}
+	}
+	return 0, nil
+}
+
+// footerRows is 0 for a file that cannot be read or went away.
+func footerRows(f sealedFile) int64 {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	n, err := table.ParquetRows(f.path, file, fileSize(f.path))
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -160,3 +160,32 @@ func TestCompactIsBounded(t *testing.T) {
 	}
 	expectIDs(t, dir, count(0, 45))
 }
+
+func TestNewest(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, WriterOptions{})
+	for i := range 12 { // three rows a day
+		r := sale(i)
+		r.At += int64(i/3) * allDay
+		if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeWriter(t, w)
+	if from, err := Newest(dir, maxTime, 1); err != nil || from != 0 {
+		t.Errorf("with nothing sealed: %d, %v", from, err)
+	}
+	sealAll(t, dir)
+	midnight := noon - allDay/2
+	for rows, want := range map[int]int64{1: midnight + 3*allDay, 3: midnight + 3*allDay, 4: midnight + 2*allDay, 12: midnight, 13: 0} {
+		if from, err := Newest(dir, maxTime, rows); err != nil || from != want {
+			t.Errorf("%d rows: %d, %v, expected %d", rows, from, err, want)
+		}
+	}
+	if from, err := Newest(dir, midnight+2*allDay, 3); err != nil || from != midnight+allDay {
+		t.Errorf("up to a time: %d, %v", from, err)
+	}
+	if from, err := Newest(filepath.Join(dir, "none"), maxTime, 3); err != nil || from != 0 {
+		t.Errorf("no log: %d, %v", from, err)
+	}
+}

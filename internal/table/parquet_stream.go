@@ -311,3 +311,15 @@ func ParquetShape(name string, r io.ReaderAt, size int64) (*Table, error) {
 		return New(cols...)
 	})
 }
+
+// ParquetRows is the number of rows that the footer of the file of size bytes
+// in r gives.
+func ParquetRows(name string, r io.ReaderAt, size int64) (int64, error) {
+	return guard(name, func() (int64, error) {
+		f, err := openParquet(name, content{at: r, size: size})
+		if err != nil {
+			return 0, err
+		}
+		return max(f.r.NumRows(), 0), nil
+	})
+}
