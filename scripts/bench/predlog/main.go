@@ -40,6 +40,7 @@ func run(args []string) error {
 	f.DurationVar(&o.length, "for", 5*time.Second, "how long to append")
 	f.StringVar(&o.actuals, "actuals", "", "the log of actuals to join")
 	f.StringVar(&o.out, "out", "", "where the join goes")
+	f.StringVar(&o.version, "version", "v0001-0badc0de", "model version of the rows made")
 	f.BoolVar(&o.floor, "floor", false, "append 200 bytes a row to a bare file instead")
 	if len(args) < 2 {
 		return fmt.Errorf("%s: which directory?", args[0])
@@ -74,6 +75,7 @@ type options struct {
 	length              time.Duration
 	floor               bool
 	actuals, out        string
+	version             string
 }
 
 // start is the time of the first row made.
@@ -118,7 +120,7 @@ func (w *world) record(r *predlog.Record, i int) {
 		r.Values, r.Texts, r.Outputs = make([]float64, n), make([]string, n), make([]float64, 1)
 	}
 	rng := rand.New(rand.NewPCG(uint64(i), 8))
-	r.ID, r.At, r.Version = w.id(i), w.at(i), "v0001-0badc0de"
+	r.ID, r.At = w.id(i), w.at(i)
 	r.Values[0] = float64(start.UnixMicro() + int64(i%365)*24*3600*1_000_000)
 	r.Texts[1], r.Texts[2] = categories[rng.IntN(len(categories))], regions[rng.IntN(len(regions))]
 	r.Values[3] = float64(rng.IntN(100_000)) / 100
@@ -140,6 +142,7 @@ func fill(dir string, o options) (any, error) {
 		n := min(batch, o.rows-lo)
 		for k := range n {
 			w.record(&recs[k], lo+k)
+			recs[k].Version = o.version
 		}
 		for {
 			err := log.Append(context.Background(), &w.layout, recs[:n])
@@ -285,6 +288,7 @@ func sink(dir string, o options) (write func() func() error, stop func() error, 
 	return func() func() error {
 		recs := make([]predlog.Record, 1)
 		w.record(&recs[0], rand.IntN(1_000_000))
+		recs[0].Version = o.version
 		return func() error { return log.Append(context.Background(), &w.layout, recs) }
 	}, log.Close, nil
 }
