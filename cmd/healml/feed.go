@@ -9,15 +9,16 @@ import (
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/repair"
+	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/table"
 )
 
 func (a *app) feedPath() string { return filepath.Join(a.state(), "feed.json") }
 
 // allowedRepairs are those that the configuration permits.
-func (a *app) allowedRepairs() repair.Allowed {
+func (a *app) allowedRepairs() inspect.Allowed {
 	h := a.conf.Heal
-	return repair.Allowed{
+	return inspect.Allowed{
 		Scale: slices.Contains(h.MapBack, "unit"), Rename: slices.Contains(h.MapBack, "renamed"), Quarantine: h.Quarantine,
 	}
 }
@@ -44,7 +45,7 @@ func (a *app) watchFeed(ctx context.Context, l *registry.Loaded, live *table.Tab
 		before = &repair.Feed{}
 	}
 	may := a.allowedRepairs()
-	if !may.Any() || live.NumRows() < repair.MinRows {
+	if !may.Any() || live.NumRows() < inspect.MinRows {
 		if len(before.Steps) == 0 {
 			return nil
 		}
@@ -54,11 +55,11 @@ func (a *app) watchFeed(ctx context.Context, l *registry.Loaded, live *table.Tab
 	if err != nil {
 		return err
 	}
-	faults, err := repair.Faults(ctx, ref, newestRows(live, order, feedRows), l.Model.Template, order)
+	faults, err := inspect.Faults(ctx, ref, newestRows(live, order, feedRows), l.Model.Template, order)
 	if err != nil {
 		return err
 	}
-	steps := slices.DeleteFunc(repair.Steps(faults, ref, may), func(s repair.Step) bool {
+	steps := slices.DeleteFunc(inspect.Steps(faults, ref, may), func(s repair.Step) bool {
 		return s.Kind == repair.Quarantine && !slices.ContainsFunc(r.Faults, func(f monitor.Fault) bool { return f.Column == s.Column })
 	})
 	if len(steps) == 0 && len(before.Steps) == 0 {
@@ -100,16 +101,16 @@ func (a *app) repaired(ctx context.Context, l *registry.Loaded, input *table.Tab
 	}
 	may := a.allowedRepairs()
 	may.Quarantine = false
-	if may.Any() && input.NumRows() >= repair.MinRows {
+	if may.Any() && input.NumRows() >= inspect.MinRows {
 		ref, err := l.Reference()
 		if err != nil {
 			return nil, nil, err
 		}
-		faults, err := repair.Faults(ctx, ref, input, l.Model.Template, l.Model.Template.Time)
+		faults, err := inspect.Faults(ctx, ref, input, l.Model.Template, l.Model.Template.Time)
 		if err != nil {
 			return nil, nil, err
 		}
-		steps = repair.Merge(repair.Steps(faults, ref, may), steps)
+		steps = repair.Merge(inspect.Steps(faults, ref, may), steps)
 	}
 	out, changed := repair.Table(input, steps, nil)
 	for i := range steps {

@@ -1,10 +1,10 @@
 // Package repair undoes what a broken feed did to rows before they are
 // predicted or learnt from.
 //
-// [Inspect] looks for faults of the feed in a batch of rows and says what can
-// be done about them: values in another unit are scaled back, a renamed level
-// is read as what it was called before, and a column that cannot be trusted is
-// read as missing. [Table] and [Plan.Row] do it. The rows that are logged stay
+// A [Step] undoes one fault of one column: values in another unit are scaled
+// back, a renamed level is read as what it was called before, or a column that
+// cannot be trusted is read as missing. [Table] and [Plan.Row] take steps;
+// package inspect finds out which are called for. The rows that are logged stay
 // as they were given.
 //
 // Scaling and renaming bend what a client sent, so both have to be allowed. A

@@ -15,6 +15,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/repair"
+	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -79,17 +80,17 @@ func renamed(t *table.Table, names map[string]string) *table.Table {
 	return out
 }
 
-func inspect(t *testing.T, rows *table.Table, may repair.Allowed) []repair.Step {
+func stepsFor(t *testing.T, rows *table.Table, may inspect.Allowed) []repair.Step {
 	t.Helper()
 	ref := shop(1, 3000)
-	faults, err := repair.Faults(context.Background(), ref, rows, template(), "")
+	faults, err := inspect.Faults(context.Background(), ref, rows, template(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return repair.Steps(faults, ref, may)
+	return inspect.Steps(faults, ref, may)
 }
 
-var everything = repair.Allowed{Scale: true, Rename: true, Quarantine: true}
+var everything = inspect.Allowed{Scale: true, Rename: true, Quarantine: true}
 
 // TestRoundTrip: what a broken feed did is undone value by value, and what it
 // did not touch stays.
@@ -101,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 			c.Floats[i] *= 100
 		}
 	})
-	steps := inspect(t, cents, everything)
+	steps := stepsFor(t, cents, everything)
 	if len(steps) != 1 || steps[0].Kind != repair.Scale || steps[0].Factor != 100 {
 		t.Fatalf("steps are %+v, expected a division by 100", steps)
 	}
@@ -116,7 +117,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	names := map[string]string{"dominicks": "DOMINICKS V2", "minute.maid": "MINUTE.MAID V2", "tropicana": "TROPICANA V2"}
 	bent := renamed(was, names)
-	steps = inspect(t, bent, everything)
+	steps = stepsFor(t, bent, everything)
 	got, changed := repair.Table(bent, steps, nil)
 	if len(steps) != 3 || slices.Contains(changed, false) {
 		t.Fatalf("steps are %+v, expected three names mapped back in every row", steps)
@@ -133,25 +134,25 @@ func TestNotMeant(t *testing.T) {
 	was := shop(3, 900)
 	for name, c := range map[string]struct {
 		rows *table.Table
-		may  repair.Allowed
+		may  inspect.Allowed
 	}{
 		"nothing is wrong":      {was, everything},
 		"prices rise by half":   {edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 1.5 }), everything},
 		"prices are doubled":    {edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 2 }), everything},
 		"another brand":         {renamed(was, map[string]string{"tropicana": "sunkist"}), everything},
 		"two could be meant":    {renamed(was, map[string]string{"tropicana": "maid", "minute.maid": "minute"}), everything},
-		"new among old":         {renamed(was.Slice(0, 450), map[string]string{"tropicana": "tropicana premium"}), repair.Allowed{Scale: true}},
-		"a scale not allowed":   {edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 100 }), repair.Allowed{Rename: true}},
-		"a name not allowed":    {renamed(was, map[string]string{"tropicana": "Tropicana"}), repair.Allowed{Scale: true}},
+		"new among old":         {renamed(was.Slice(0, 450), map[string]string{"tropicana": "tropicana premium"}), inspect.Allowed{Scale: true}},
+		"a scale not allowed":   {edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 100 }), inspect.Allowed{Rename: true}},
+		"a name not allowed":    {renamed(was, map[string]string{"tropicana": "Tropicana"}), inspect.Allowed{Scale: true}},
 		"a beginning of rows":   {was.Slice(0, 5), everything},
 		"no rows":               {was.Slice(0, 0), everything},
 		"every value is absent": {edit(was, "price", func(c *table.Column, i int) { c.Floats[i] = math.NaN() }), everything},
 	} {
-		if steps := inspect(t, c.rows, c.may); len(steps) > 0 {
+		if steps := stepsFor(t, c.rows, c.may); len(steps) > 0 {
 			t.Errorf("%s: %+v, expected nothing to be repaired", name, steps)
 		}
 	}
-	quarantined := inspect(t, edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 100 }), repair.Allowed{Quarantine: true})
+	quarantined := stepsFor(t, edit(was, "price", func(c *table.Column, i int) { c.Floats[i] *= 100 }), inspect.Allowed{Quarantine: true})
 	if len(quarantined) != 1 || quarantined[0].Kind != repair.Quarantine {
 		t.Errorf("a unit that may not be mapped back: %+v, expected quarantine", quarantined)
 	}

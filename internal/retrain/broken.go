@@ -8,6 +8,7 @@ import (
 
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/repair"
+	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -15,8 +16,8 @@ import (
 // Rows are looked at in stretches in the order of time: a broken feed costs
 // the stretches that it filled.
 const (
-	minStretch    = repair.MinRows // rows of a stretch, at least
-	mostStretches = 100            // longer ones beyond
+	minStretch    = inspect.MinRows // rows of a stretch, at least
+	mostStretches = 100             // longer ones beyond
 )
 
 // teaching are the faults of a feed whose rows would teach a model something
@@ -27,17 +28,17 @@ var teaching = []string{"absent", "empty", "unit"}
 // comparing each with the reference that the champion was made with. Rows of
 // one time are never parted. What may be undone is undone, and told in
 // repaired; of what may not, the rows are left out, and told in excluded.
-func sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may repair.Allowed) (rows *table.Table, excluded, repaired []Exclusion, err error) {
+func sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may inspect.Allowed) (rows *table.Table, excluded, repaired []Exclusion, err error) {
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
 	rows = logged
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		batch := logged.Take(s)
-		faults, err := repair.Faults(ctx, reference, batch, t, orderColumn)
+		faults, err := inspect.Faults(ctx, reference, batch, t, orderColumn)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		steps := repair.Steps(faults, reference, may)
+		steps := inspect.Steps(faults, reference, may)
 		if f := lasting(faults, steps); f != nil {
 			excluded = append(excluded, exclusion(batch, f.Column, f.Detail, len(s)))
 			mark(bad, s)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/predlog"
-	"github.com/healml/healml/internal/repair"
+	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
@@ -37,7 +37,7 @@ type Sources struct {
 	Reference *table.Table
 	// Repair are the faults of the feed that may be undone before rows are
 	// learnt from; rows with others are left out.
-	Repair repair.Allowed
+	Repair inspect.Allowed
 }
 
 // labelledLog reads the logged rows whose truth is known, as raw columns, the

@@ -12,7 +12,7 @@ import (
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
-	"github.com/healml/healml/internal/repair"
+	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
@@ -153,7 +153,7 @@ func (s *Seen) partFaults(ctx context.Context, out *heal.Signs) error {
 		return nil
 	}
 	t := s.Champion.Template
-	reference := repair.Thin(s.Reference, repair.Skeleton)
+	reference := inspect.Thin(s.Reference, inspect.ReferenceRows)
 	n := s.Window.NumRows()
 	size := max(partRows, (n+mostParts-1)/mostParts)
 	usual := map[string]bool{}

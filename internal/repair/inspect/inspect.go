@@ -1,4 +1,6 @@
-package repair
+// Package inspect looks for faults of the feed in a batch of rows, and says
+// which repairs they call for.
+package inspect
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/healml/healml/internal/monitor"
+	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -24,15 +27,15 @@ func (a Allowed) Any() bool { return a.Scale || a.Rename || a.Quarantine }
 // MinRows is the least batch that faults should be looked for in.
 const MinRows = 200
 
-// Skeleton is how many rows of the reference a batch is held against.
-const Skeleton = 2000
+// ReferenceRows is how many rows of the reference a batch is held against.
+const ReferenceRows = 2000
 
 // Faults compares a batch of rows with the reference of a version and returns
 // the faults of the feed. Order names the column of the batch that has the
 // times of its rows; it may be absent.
 func Faults(ctx context.Context, reference, rows *table.Table, t *schema.Template, order string) ([]monitor.Fault, error) {
 	r, err := monitor.Compare(ctx, monitor.Input{
-		Reference: monitor.Of(Thin(reference, Skeleton)), Current: monitor.Of(rows), Columns: t.Columns, ReferenceTime: t.Time, Time: order, Partial: true,
+		Reference: monitor.Of(Thin(reference, ReferenceRows)), Current: monitor.Of(rows), Columns: t.Columns, ReferenceTime: t.Time, Time: order, Partial: true,
 		Options: monitor.Options{Resamples: -1},
 	})
 	if err != nil {
@@ -44,21 +47,21 @@ func Faults(ctx context.Context, reference, rows *table.Table, t *schema.Templat
 // Steps are what may be done about faults, found against a reference. Of a
 // renamed level that is only if its names are alike and no other two of the
 // column are.
-func Steps(faults []monitor.Fault, reference *table.Table, may Allowed) []Step {
-	var out []Step
+func Steps(faults []monitor.Fault, reference *table.Table, may Allowed) []repair.Step {
+	var out []repair.Step
 	for i := range faults {
 		f := &faults[i]
-		s := Step{Column: f.Column, Why: f.String()}
+		s := repair.Step{Column: f.Column, Why: f.String()}
 		switch {
 		case f.Kind == "unit" && may.Scale && f.Factor > 0:
-			s.Kind, s.Factor, s.Median = Scale, f.Factor, median(reference.Column(f.Column))
+			s.Kind, s.Factor, s.Median = repair.Scale, f.Factor, median(reference.Column(f.Column))
 			if !(s.Median > 0) || s.Factor == 1 {
 				continue
 			}
 		case f.Kind == "renamed" && may.Rename && f.Alike:
-			s.Kind, s.Old, s.New = Rename, f.Old, f.New
+			s.Kind, s.Old, s.New = repair.Rename, f.Old, f.New
 		case (f.Kind == "unit" || f.Kind == "frozen" || f.Kind == "type") && may.Quarantine:
-			s.Kind = Quarantine
+			s.Kind = repair.Quarantine
 		default:
 			continue
 		}
