@@ -21,6 +21,12 @@ func TestRepairs(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Repairs = func() ([]repair.Step, error) { return steps, broken } }, numbered(t, 1), numbered(t, 2))
 	r.shelf.promote("v1")
 	r.Reload() //nolint:errcheck // looked at below
+	look := func() {
+		t.Helper()
+		if err := r.holder.check(false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	type answer struct {
 		Value   float64  `json:"predicted_sales"`
 		Version string   `json:"model_version"`
@@ -48,7 +54,7 @@ func TestRepairs(t *testing.T) {
 		{Column: "category", Kind: repair.Rename, Old: "Toys", New: "TOYS"},
 		{Column: "promo", Kind: repair.Quarantine},
 	}
-	r.poll()
+	look()
 	expect("cents", ask("40000", "Electronics"), 101.25, "v1", "out_of_range", "repaired")
 	if logged := r.log.records(); logged[1].Values[3] != 40000 || model.Flag(logged[1].Flags)&model.Repaired == 0 {
 		t.Errorf("logged %v with flags %d, expected the price as it was sent", logged[1].Values, logged[1].Flags)
@@ -58,7 +64,7 @@ func TestRepairs(t *testing.T) {
 		t.Errorf("logged %v %q, expected the row as it was sent", got.Values, got.Texts)
 	}
 	steps = steps[:2]
-	r.poll()
+	look()
 	expect("a sound row", ask("400", "Toys"), 101, "v1")
 	body := "[" + row + "," + strings.Replace(row, "1000", "40000", 1) + "]"
 	if got := r.send("POST", "/predict", body).Body.String(); strings.Count(got, `"repaired"`) != 1 {
@@ -66,11 +72,11 @@ func TestRepairs(t *testing.T) {
 	}
 
 	r.shelf.promote("v2")
-	r.poll()
+	look()
 	expect("another version", ask("40000", "Electronics"), 201, "v2", "out_of_range", "repaired")
 	broken, steps = errors.New("half a file"), nil
-	r.poll()
-	r.poll()
+	look()
+	look()
 	expect("unreadable repairs", ask("40000", "Electronics"), 201, "v2", "out_of_range", "repaired")
 	if n := strings.Count(r.notes.String(), "half a file"); n != 1 {
 		t.Errorf("the fault was told %d times, expected once", n)
@@ -82,6 +88,6 @@ func TestRepairs(t *testing.T) {
 		}
 	}
 	broken = nil
-	r.poll()
+	look()
 	expect("sound again", ask("40000", "Electronics"), 202, "v2", "out_of_range")
 }

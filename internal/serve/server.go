@@ -80,14 +80,7 @@ func (s *Server) Handler() http.Handler { return s.mux }
 func (s *Server) Reload() error {
 	s.o.Supervisor.reloading()
 	defer s.o.Supervisor.ready(s.status)
-	s.holder.heed()
 	return s.holder.check(true)
-}
-
-// poll follows what the jobs left on disk.
-func (s *Server) poll() {
-	s.holder.heed()
-	s.holder.check(false) //nolint:errcheck // kept and logged by check
 }
 
 // Run loads the model and serves on ln until ctx is done. Then it becomes
@@ -97,7 +90,6 @@ func (s *Server) poll() {
 // log is up to its owner. The error is nil after a clean drain; otherwise the
 // connections of requests that were too slow were closed. Run is called once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
-	s.holder.heed()
 	if err := s.holder.check(true); err != nil && s.holder.live.Load() == nil {
 		s.o.Logger.Error("starting without a model; predictions are answered with 503 until one can be loaded")
 	}
@@ -116,7 +108,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer tasks.Wait()
 	defer stop()
 	if s.o.Poll > 0 {
-		tasks.Go(func() { every(background, s.o.Poll, s.poll) })
+		tasks.Go(func() { every(background, s.o.Poll, func() { s.holder.check(false) }) }) //nolint:errcheck // kept and logged by check
 	}
 	if pause := s.o.Supervisor.Watchdog; pause > 0 {
 		tasks.Go(func() { every(background, pause/3, s.alive) })

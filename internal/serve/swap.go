@@ -49,13 +49,15 @@ type holder struct {
 	fault atomic.Pointer[fault]
 }
 
-// check brings the model in line with the pointer. A failure keeps the model
-// in memory, or takes a fallback when there is none. Unless forced, a version
-// that failed is left alone until its retry is due, and a version that would
-// break the clients of the one that serves is refused.
+// check follows the repairs of the feed and brings the model in line with the
+// pointer. A failure keeps the model in memory, or takes a fallback when there
+// is none. Unless forced, a version that failed is left alone until its retry
+// is due, and a version that would break the clients of the one that serves is
+// refused.
 func (h *holder) check(forced bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.heed()
 	want, err := h.source.Current()
 	if err != nil {
 		if !forced && h.waiting("") {
@@ -163,14 +165,12 @@ func (h *holder) fallBack(except string) {
 	}
 }
 
-// heed follows the repairs of the feed. While they cannot be read those in
-// force stay.
+// heed follows the repairs of the feed, under the lock of check. While they
+// cannot be read those in force stay.
 func (h *holder) heed() {
 	if h.repairs == nil {
 		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	steps, err := h.repairs()
 	if err != nil {
 		if !h.blind {
