@@ -41,15 +41,8 @@ func Compact(dir string, o CompactOptions) (CompactStats, error) {
 	setDefault(&o.MinFiles, 2)
 	setDefault(&o.MaxBytes, 32<<20)
 	var stats CompactStats
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return stats, nil
-	}
-	lock, err := lockSealer(dir)
-	if err != nil {
-		return stats, fmt.Errorf("compact log: %w", err)
-	}
-	err = compact(dir, o, &stats)
-	return stats, errors.Join(err, lock.Unlock())
+	err := sealing(dir, "compact log", func() error { return compact(dir, o, &stats) })
+	return stats, err
 }
 
 func compact(dir string, o CompactOptions, stats *CompactStats) error {

@@ -270,16 +270,7 @@ func TestUnknownVersionIsKept(t *testing.T) {
 
 func TestDamagedParquetIsSkipped(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, WriterOptions{})
-	for i := range 3 {
-		r := sale(i)
-		r.At += int64(i) * allDay
-		if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	closeWriter(t, w)
-	sealAll(t, dir)
+	fillDays(t, dir, 3)
 	l, err := list(dir, 0, maxTime)
 	if err != nil || len(l.sealed) != 3 {
 		t.Fatal(l, err)

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/table"
@@ -99,20 +99,13 @@ func (s *EraseStats) Proven() bool {
 // but not beside Seal (durable.ErrLocked); after any error run it again.
 func Erase(dir string, m Match, o EraseOptions) (EraseStats, error) {
 	var stats EraseStats
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return stats, nil
-	}
-	lock, err := lockSealer(dir)
-	if err != nil {
-		return stats, fmt.Errorf("erase from log: %w", err)
-	}
-	err = erase(dir, m, o, &stats)
-	return stats, errors.Join(err, lock.Unlock())
+	err := sealing(dir, "erase from log", func() error { return erase(dir, m, o, &stats) })
+	return stats, err
 }
 
 func erase(dir string, m Match, o EraseOptions, stats *EraseStats) error {
 	var sealed SealStats
-	if err := sealAllOf(dir, SealOptions{Leftovers: true, Disk: o.Disk}, &sealed); err != nil {
+	if err := seal(dir, time.Time{}, SealOptions{Leftovers: true, Disk: o.Disk}, &sealed); err != nil {
 		return fmt.Errorf("erase from log: %w", err)
 	}
 	if o.Quarantined {

@@ -171,15 +171,8 @@ func (v *VerifyStats) failed(path string, err error) {
 // segment that a writer has open is left to the next Repair.
 func Repair(dir string, o SealOptions) (SealStats, error) {
 	var stats SealStats
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return stats, nil
-	}
-	lock, err := lockSealer(dir)
-	if err != nil {
-		return stats, fmt.Errorf("repair log: %w", err)
-	}
-	err = repair(dir, o, &stats)
-	return stats, errors.Join(err, lock.Unlock())
+	err := sealing(dir, "repair log", func() error { return repair(dir, o, &stats) })
+	return stats, err
 }
 
 func repair(dir string, o SealOptions, stats *SealStats) error {

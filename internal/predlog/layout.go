@@ -89,10 +89,11 @@ func LayoutWith(t *schema.Template, extras []Extra) *Layout {
 			add(i, c)
 		}
 	}
-	for i, e := range NewExtras(t, extras) {
+	beside := NewExtras(t, extras)
+	for i, e := range beside {
 		add(len(l.Columns)+i, LayoutColumn{e.Name, schema.Text})
 	}
-	l.given = len(l.Columns) + len(NewExtras(t, extras))
+	l.given = len(l.Columns) + len(beside)
 	l.Columns = columns
 	return l
 }

@@ -42,6 +42,8 @@ package predlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -142,4 +144,18 @@ func checkTime(us int64) error {
 // lockSealer takes the lock under which sealed files come and go.
 func lockSealer(dir string) (*durable.FileLock, error) {
 	return durable.Lock(filepath.Join(dir, sealLockFile))
+}
+
+// sealing does work on the sealed files of the log in dir under their lock. A
+// log that is not there gives it nothing to do. what names the work in the
+// error of a lock that is taken.
+func sealing(dir, what string, work func() error) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockSealer(dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return errors.Join(work(), lock.Unlock())
 }

@@ -173,6 +173,21 @@ func sealAll(t *testing.T, dir string) SealStats {
 	return s
 }
 
+// fillDays seals a row a day.
+func fillDays(t *testing.T, dir string, days int) {
+	t.Helper()
+	w := open(t, dir, WriterOptions{})
+	for i := range days {
+		r := sale(i)
+		r.At += int64(i) * allDay
+		if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeWriter(t, w)
+	sealAll(t, dir)
+}
+
 // fill writes n segments of rows each and closes them.
 func fill(t *testing.T, dir string, segments, rows int) {
 	t.Helper()

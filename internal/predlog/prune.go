@@ -1,10 +1,7 @@
 package predlog
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/healml/healml/internal/durable"
@@ -38,24 +35,19 @@ type PruneOptions struct {
 // not beside Seal (durable.ErrLocked).
 func Prune(dir string, o PruneOptions) (PruneStats, error) {
 	var stats PruneStats
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return stats, nil
-	}
-	lock, err := lockSealer(dir)
-	if err != nil {
-		return stats, fmt.Errorf("prune log: %w", err)
-	}
-	err = prune(dir, o, &stats)
-	if err != nil {
-		err = fmt.Errorf("prune log: %w", err)
-	}
-	return stats, errors.Join(err, lock.Unlock())
+	err := sealing(dir, "prune log", func() error {
+		if err := prune(dir, o, &stats); err != nil {
+			return fmt.Errorf("prune log: %w", err)
+		}
+		return nil
+	})
+	return stats, err
 }
 
 // dayFiles are the sealed files of one day.
 type dayFiles struct {
 	day     string
-	files   []sealedFile
+	files   []sizedFile
 	foreign int
 	bytes   int64
 }
@@ -72,9 +64,11 @@ func prune(dir string, o PruneOptions, stats *PruneStats) error {
 		if err != nil {
 			return err
 		}
-		d := dayFiles{day: name, files: files, foreign: len(foreign)}
+		d := dayFiles{day: name, foreign: len(foreign)}
 		for _, f := range files {
-			d.bytes += fileSize(f.path)
+			size := fileSize(f.path)
+			d.files = append(d.files, sizedFile{f, size})
+			d.bytes += size
 		}
 		total += d.bytes
 		days = append(days, d)
@@ -105,12 +99,11 @@ func prune(dir string, o PruneOptions, stats *PruneStats) error {
 
 func removeDay(dir string, d dayFiles, stats *PruneStats) error {
 	for _, f := range d.files {
-		size := fileSize(f.path)
 		if err := durable.Remove(f.path); err != nil {
 			return err
 		}
 		stats.Files++
-		stats.Bytes += size
+		stats.Bytes += f.size
 	}
 	stats.Days = append(stats.Days, d.day)
 	if d.foreign == 0 {

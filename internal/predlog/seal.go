@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,22 +46,11 @@ type SealStats struct {
 // error is returned after the rest were tried.
 func Seal(dir string, before time.Time, o SealOptions) (SealStats, error) {
 	var stats SealStats
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return stats, nil
-	}
-	lock, err := lockSealer(dir)
-	if err != nil {
-		return stats, fmt.Errorf("seal log: %w", err)
-	}
-	err = seal(dir, before, o, &stats)
-	return stats, errors.Join(err, lock.Unlock())
+	err := sealing(dir, "seal log", func() error { return seal(dir, before, o, &stats) })
+	return stats, err
 }
 
-// sealAllOf is Seal of every closed segment for a caller that holds its lock.
-func sealAllOf(dir string, o SealOptions, stats *SealStats) error {
-	return seal(dir, time.Time{}, o, stats)
-}
-
+// seal is Seal for a caller that holds the lock.
 func seal(dir string, before time.Time, o SealOptions, stats *SealStats) error {
 	if err := sweepDays(o.Disk, dir); err != nil {
 		return err

@@ -102,16 +102,7 @@ func TestPrune(t *testing.T) {
 // newest stay whatever happens.
 func TestPruneForRoom(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, WriterOptions{})
-	for i := range 5 {
-		r := sale(i)
-		r.At += int64(i) * allDay
-		if err := w.Append(context.Background(), sales(), []Record{r}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	closeWriter(t, w)
-	sealAll(t, dir)
+	fillDays(t, dir, 5)
 	d, err := Stat(dir)
 	if err != nil || d.Days != 5 {
 		t.Fatal(d, err)

@@ -104,16 +104,13 @@ func (s *snapshot) close() {
 	}
 }
 
-// run is a run of rows of one segment in the order they were logged.
-type run = part
-
 // each passes the rows of the log to visit: the sealed ones by day and file,
 // then those in segments; of one file in the order of segments. columns are
 // those of [ReadOptions]. What cannot be read is a finding. Reading is one
 // file ahead of visit. The Dict of ids may list a text twice.
-func (s *snapshot) each(columns []string, visit func(run) error) ([]Finding, error) {
+func (s *snapshot) each(columns []string, visit func(part) error) ([]Finding, error) {
 	type step struct {
-		runs     []run
+		runs     []part
 		findings []Finding
 		err      error
 	}
@@ -121,7 +118,7 @@ func (s *snapshot) each(columns []string, visit func(run) error) ([]Finding, err
 	stop := make(chan struct{})
 	go func() {
 		defer close(steps)
-		s.load(columns, func(runs []run, findings []Finding, err error) bool {
+		s.load(columns, func(runs []part, findings []Finding, err error) bool {
 			select {
 			case steps <- step{runs, findings, err}:
 				return err == nil
@@ -155,7 +152,7 @@ func (s *snapshot) each(columns []string, visit func(run) error) ([]Finding, err
 
 // load reads file after file and hands over what each has, until pass is
 // false.
-func (s *snapshot) load(columns []string, pass func([]run, []Finding, error) bool) {
+func (s *snapshot) load(columns []string, pass func([]part, []Finding, error) bool) {
 	skip := make(map[string]bool, len(s.segments)) // what is sealed of them repeats them
 	for _, f := range s.segments {
 		skip[f.id] = true
@@ -231,7 +228,7 @@ func stream(dir string, k kind, from, to int64, columns []string, visit func(*ta
 		return nil, err
 	}
 	defer s.close()
-	return s.each(columns, func(r run) error { return visit(r.t) })
+	return s.each(columns, func(r part) error { return visit(r.t) })
 }
 
 // decoded adds the rows of a segment whose bytes are b.

@@ -28,10 +28,10 @@ import (
 //
 // Records are of fixed width and go to temporary files beyond some megabytes,
 // so that memory depends on the largest file of the log and on a part of the
-// actuals, of which there are more the more actuals there are. Both logs are held open, so that the second reading meets what the
-// first one did.
+// actuals, of which there are more the more actuals there are. Both logs are
+// held open, so that the second reading meets what the first one did.
 
-// StreamOptions say what StreamJoined joins.
+// StreamOptions say what OpenStream joins.
 type StreamOptions struct {
 	Task schema.Task
 	// From and To bound the predictions, From the actuals too: from ≤ time <
@@ -261,7 +261,7 @@ func (s *Stream) takeActuals() error {
 	segments := map[string]uint64{}
 	var names []string
 	inSegment := map[string]uint64{}
-	findings, err := s.actuals.each(nil, func(r run) error {
+	findings, err := s.actuals.each(nil, func(r part) error {
 		id, value, at := r.t.Column(ColumnID), r.t.Column(ColumnActual), r.t.Column(ColumnActualTime)
 		if id == nil || value == nil {
 			return nil
@@ -343,7 +343,7 @@ func ranksOf(names []string) []uint64 {
 // takeIDs puts the ids of the predictions into parts.
 func (s *Stream) takeIDs() error {
 	g := newGather(s.asked)
-	findings, err := s.preds.each([]string{ColumnID}, func(r run) error {
+	findings, err := s.preds.each([]string{ColumnID}, func(r part) error {
 		id, at := r.t.Column(ColumnID), r.t.Column(ColumnTime)
 		if id == nil {
 			return fmt.Errorf("segment %s has no column %s", r.segment, ColumnID)
@@ -403,7 +403,7 @@ func (s *Stream) Each(visit func(*table.Table) error) error {
 	loaded := -1
 	var found []byte
 	window := newResultWindow()
-	_, err := s.preds.each(s.o.Columns, func(r run) error {
+	_, err := s.preds.each(s.o.Columns, func(r part) error {
 		n := r.t.NumRows()
 		out := newJoined(n, s.o.Task)
 		for i := range n {
