@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/splitmix"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -194,7 +195,7 @@ func (s *sampler) add(p table.Part) {
 func (s *sampler) each(from, to int, visit func(row int)) {
 	stride := max(s.stride, 1)
 	for block := from / stride; block*stride < to; block++ {
-		if row := block*stride + int(mix(uint64(block))%uint64(stride)); row >= from && row < to {
+		if row := block*stride + int(splitmix.Mix(uint64(block))%uint64(stride)); row >= from && row < to {
 			visit(row)
 		}
 	}
@@ -207,14 +208,6 @@ func (s *sampler) steps(of *drift.Steps, rows int) []int32 {
 		s.each(lo, hi, func(int) { out = append(out, int32(step)) })
 	})
 	return out
-}
-
-// mix scatters the bits of x (the finalizer of SplitMix64, Steele et al. 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 // table is what was kept of all columns.

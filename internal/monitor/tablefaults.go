@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/splitmix"
 )
 
 const (
@@ -92,14 +93,14 @@ func (w *watch) twins(in Input) (Fault, bool) {
 	share := func(times []int64, side func(*job) []uint64) (float64, float64) {
 		var h []uint64
 		for _, us := range times {
-			h = append(h, mix(uint64(us)))
+			h = append(h, splitmix.Mix(uint64(us)))
 		}
 		for _, j := range jobs {
 			for i, x := range side(j) {
 				if i >= len(h) {
 					h = append(h, 0)
 				}
-				h[i] = mix(h[i] ^ x)
+				h[i] = splitmix.Mix(h[i] ^ x)
 			}
 		}
 		n := len(h)

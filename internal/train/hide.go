@@ -2,8 +2,10 @@ package train
 
 import (
 	"math"
+	"slices"
 
 	"github.com/healml/healml/internal/gbdt/fit"
+	"github.com/healml/healml/internal/splitmix"
 )
 
 // hide makes a share of the cells missing, in copies, of raw columns that are
@@ -24,35 +26,17 @@ func (r *Rows) hide(d *fit.Data, lo int) {
 		column[c.Name] = uint64(i+1) * 0x9e3779b97f4a7c15
 	}
 	for k, f := range r.Template.Features {
-		if anyMissing(d.Features[k]) {
+		if slices.ContainsFunc(d.Features[k], math.IsNaN) {
 			continue
 		}
 		salt := column[f.Source]
 		v := make([]float64, len(d.Features[k]))
 		for i, x := range d.Features[k] {
-			if mix64(uint64(lo+i)^salt) < limit {
+			if splitmix.Mix(uint64(lo+i)^salt) < limit {
 				x = math.NaN()
 			}
 			v[i] = x
 		}
 		d.Features[k] = v
 	}
-}
-
-func anyMissing(v []float64) bool {
-	for _, x := range v {
-		if math.IsNaN(x) {
-			return true
-		}
-	}
-	return false
-}
-
-// mix64 is the finalizer of SplitMix64 (Steele et al. 2014): a hash whose bits
-// all depend on all of z's.
-func mix64(z uint64) uint64 {
-	z += 0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"github.com/healml/healml/internal/gbdt"
+	"github.com/healml/healml/internal/splitmix"
 )
 
 // grower grows trees leaf by leaf: it always splits the leaf whose best split
@@ -165,7 +166,7 @@ func (g *grower) pack(e extent) (sum int64) {
 func (g *grower) packBlock(_, b int) {
 	bag := g.rows[bagRows]
 	rows := bag[b*rowBlock : min((b+1)*rowBlock, len(bag))]
-	g.packed[b] = g.packing.pack(rows, g.grad, g.quant, mix(g.seed<<32+uint64(b)))
+	g.packed[b] = g.packing.pack(rows, g.grad, g.quant, splitmix.Mix(g.seed<<32+uint64(b)))
 }
 
 // bagRows is the slice of grower.rows that holds the bag.

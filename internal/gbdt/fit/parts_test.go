@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/healml/healml/internal/splitmix"
 )
 
 func TestSet(t *testing.T) {
@@ -244,7 +246,7 @@ func TestPacking(t *testing.T) {
 		x := rapid.Uint64().Draw(t, "seed")
 		grad, rows, quant := make([]pair, n), make([]int32, n), make([]int64, n)
 		for i := range grad {
-			x = mix(x)
+			x = splitmix.Mix(x)
 			size := scale
 			if x%64 == 0 {
 				size *= 1e6 // a few are far greater than the others

@@ -132,14 +132,6 @@ const (
 	mixAdd = 1442695040888963407
 )
 
-// mix scatters a number over 64 bits (the finalizer of SplitMix64).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // floor is math.Floor for numbers within ±2^31.
 func floor(x float64) int64 {
 	const shift = 1 << 32
