@@ -69,6 +69,24 @@ func (c *challenger) named(name string) (*model.Model, error) {
 	return model.New(name, c.rows.Template, c.trees)
 }
 
+// newBacktest is one of rows, of which the champion has not learnt from fresh
+// on, and cures are judged from judged on. The budget begins now.
+func newBacktest(reg *registry.Registry, champion *registry.Loaded, rows *train.Rows, fresh, judged int, o Options) (*backtest, error) {
+	p, err := parameters(champion, o)
+	if err != nil {
+		return nil, err
+	}
+	rows.Hide = o.Hide
+	b := &backtest{
+		rows: rows, champion: champion.Model, golden: champion.Golden(), params: p, metric: score.Metric(champion.Metrics.Metric), policy: o.Policy,
+		fresh: fresh, judged: judged, suspects: suspects(champion, o.Report), earlier: earlier(reg, champion, o), seed: o.Seed, say: o.Progress, clock: o.Clock,
+	}
+	if o.Budget > 0 {
+		b.deadline = o.Clock().Add(o.Budget)
+	}
+	return b, nil
+}
+
 // prepare cuts the blocks and makes the record.
 func (b *backtest) prepare(ctx context.Context) error {
 	n := b.rows.Len()
@@ -94,7 +112,7 @@ func (b *backtest) newest() int { return b.blocks[len(b.blocks)-1].lo }
 // run judges every cure and returns one trial each, and the names of those for
 // which no time was left.
 func (b *backtest) run(ctx context.Context, cures []cure) (trials []Trial, skipped []string, err error) {
-	b.jury.others = max(len(cures)-1, 1)
+	b.jury.others = len(cures) - 1
 	b.kept = []*table.Column{table.Floats(championColumn, b.jury.theirs)}
 	for i, c := range cures {
 		if i > 0 && !b.deadline.IsZero() && b.clock().After(b.deadline) {

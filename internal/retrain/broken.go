@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
+	"github.com/healml/healml/internal/train"
 )
 
 // Rows are looked at in stretches in the order of time: a broken feed costs
@@ -32,9 +32,10 @@ func sound(ctx context.Context, reference, logged *table.Table, t *schema.Templa
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
 	rows = logged
+	skeleton := inspect.Thin(reference, inspect.ReferenceRows)
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		batch := logged.Take(s)
-		faults, err := inspect.Faults(ctx, reference, batch, t, orderColumn)
+		faults, err := inspect.Faults(ctx, skeleton, batch, t, orderColumn)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -87,17 +88,8 @@ func lasting(faults []monitor.Fault, steps []repair.Step) *monitor.Fault {
 
 func exclusion(batch *table.Table, column, why string, rows int) Exclusion {
 	e := Exclusion{Column: column, Why: why, Rows: rows}
-	e.From, e.To = span(batch.Column(orderColumn).Times)
+	e.From, e.To = train.Span(batch.Column(orderColumn).Times)
 	return e
-}
-
-// span is the first and the last of ascending times; zero when none is known.
-func span(times []int64) (from, to time.Time) {
-	first := slices.IndexFunc(times, func(us int64) bool { return us != table.NoTime })
-	if first < 0 {
-		return
-	}
-	return time.UnixMicro(times[first]).UTC(), time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 // stretches cuts rows into runs, oldest first, each as row numbers in the order

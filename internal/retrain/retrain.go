@@ -92,8 +92,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		in.identify()
 		return in, nil
 	}
-	t := champion.Model.Template
-	h, err := gather(ctx, o.Sources, t, o.Now, o.MaxRows)
+	h, err := gather(ctx, o.Sources, champion.Model.Template, o.Now, o.MaxRows)
 	if err != nil {
 		return nil, fmt.Errorf("gather labelled rows: %w", err)
 	}
@@ -103,7 +102,8 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	in.Labels = in.Rows - unseen
 	judged := judgedFrom(h.rows, unseen)
 	evidence.Labels = in.Rows - judged
-	evidence.Began, evidence.Labelled = o.began(), newest(h.rows.Times)
+	evidence.Began = o.began()
+	_, evidence.Labelled = train.Span(h.rows.Times)
 	a := heal.Assess(o.Policy, evidence)
 	in.note(a)
 	in.identify()
@@ -115,28 +115,14 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if !a.Act {
 		return in, nil
 	}
-	p, err := parameters(champion, o)
+	b, err := newBacktest(reg, champion, h.rows, unseen, judged, o)
 	if err != nil {
 		return nil, err
 	}
-	h.rows.Hide = o.Hide
-	b := &backtest{
-		rows: h.rows, champion: champion.Model, golden: champion.Golden(), params: p, metric: score.Metric(champion.Metrics.Metric), policy: o.Policy,
-		fresh: unseen, judged: judged, suspects: suspects(champion, o.Report), earlier: earlier(reg, champion, o), seed: o.Seed, say: o.Progress, clock: o.Clock,
-	}
-	if o.Budget > 0 {
-		b.deadline = o.Clock().Add(o.Budget)
-	}
-	in.Metric = string(train.RowMetric(b.metric, t.Task))
-	if err := b.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("look back: %w", err)
-	}
-	in.Record = b.record
-	list := catalogue(b)
-	if in.Trials, in.Skipped, err = b.run(ctx, list); err != nil {
+	list, err := in.compete(ctx, b)
+	if err != nil {
 		return nil, err
 	}
-	in.losses, in.Cures = table.Must(b.kept...), len(list)
 	winner, why := heal.Choose(o.Policy, healTrials(in.Trials))
 	in.Reason = why
 	if winner < 0 {
@@ -156,6 +142,20 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	return in, in.promote(ctx, reg, champion, from, b, won, o)
 }
 
+// compete lets the cures that are worth trying compete, and notes how they did.
+func (in *Incident) compete(ctx context.Context, b *backtest) (list []cure, err error) {
+	in.Metric = string(train.RowMetric(b.metric, b.task()))
+	if err := b.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("look back: %w", err)
+	}
+	in.Record, list = b.record, catalogue(b)
+	if in.Trials, in.Skipped, err = b.run(ctx, list); err != nil {
+		return nil, err
+	}
+	in.losses, in.Cures = table.Must(b.kept...), len(list)
+	return list, nil
+}
+
 // began is when the change began that the report speaks of; zero when it is not
 // known.
 func (o *Options) began() time.Time {
@@ -167,14 +167,6 @@ func (o *Options) began() time.Time {
 		return time.Time{} // a row number
 	}
 	return at
-}
-
-// newest is the last of ascending times; zero when it is not known.
-func newest(times []int64) time.Time {
-	if len(times) == 0 || times[len(times)-1] == table.NoTime {
-		return time.Time{}
-	}
-	return time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 func healTrials(trials []Trial) []heal.Trial {

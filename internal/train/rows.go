@@ -196,13 +196,17 @@ func (r *Rows) Span(lo, hi int) (from, to time.Time) {
 	if r.Times == nil || lo >= hi {
 		return
 	}
-	for lo < hi-1 && r.Times[lo] == table.NoTime {
-		lo++
-	}
-	if r.Times[lo] == table.NoTime {
+	return Span(r.Times[lo:hi])
+}
+
+// Span is the first known and the last of ascending times; zero when none is
+// known.
+func Span(times []int64) (from, to time.Time) {
+	first := slices.IndexFunc(times, func(us int64) bool { return us != table.NoTime })
+	if first < 0 {
 		return
 	}
-	return time.UnixMicro(r.Times[lo]).UTC(), time.UnixMicro(r.Times[hi-1]).UTC()
+	return time.UnixMicro(times[first]).UTC(), time.UnixMicro(times[len(times)-1]).UTC()
 }
 
 // data is rows [lo, hi) as the trainer takes them, sharing memory.
