@@ -112,9 +112,9 @@ func (a *app) repaired(ctx context.Context, l *registry.Loaded, input *table.Tab
 		}
 		steps = repair.Merge(inspect.Steps(faults, ref, may), steps)
 	}
-	out, changed := repair.Table(input, steps, nil)
+	out, changed, counts := repair.Table(input, steps, nil)
 	for i := range steps {
-		if changed != nil {
+		if counts[i] > 0 {
 			a.warn("%s, because %s", steps[i].Words(), steps[i].Why)
 		}
 	}

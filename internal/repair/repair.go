@@ -54,10 +54,12 @@ func (s *Step) scaled(v float64) (float64, bool) {
 
 // Table is t with the steps taken in the rows that keep picks, in all of them
 // when keep is nil. What is not changed is shared with t. changed tells the
-// rows that were; nil when none was. A column that t does not have, or has in a
-// type that the step does not fit, is passed over.
-func Table(t *table.Table, steps []Step, keep []bool) (out *table.Table, changed []bool) {
+// rows that were; nil when none was. counts has how many each step changed. A
+// column that t does not have, or has in a type that the step does not fit, is
+// passed over.
+func Table(t *table.Table, steps []Step, keep []bool) (out *table.Table, changed []bool, counts []int) {
 	cols := slices.Clone(t.Columns())
+	counts = make([]int, len(steps))
 	for i := range steps {
 		at := slices.IndexFunc(cols, func(c *table.Column) bool { return c.Name == steps[i].Column })
 		if at < 0 {
@@ -67,7 +69,7 @@ func Table(t *table.Table, steps []Step, keep []bool) (out *table.Table, changed
 		if len(rows) == 0 {
 			continue
 		}
-		cols[at] = next
+		cols[at], counts[i] = next, len(rows)
 		if changed == nil {
 			changed = make([]bool, t.NumRows())
 		}
@@ -76,9 +78,9 @@ func Table(t *table.Table, steps []Step, keep []bool) (out *table.Table, changed
 		}
 	}
 	if changed == nil {
-		return t, nil
+		return t, nil, counts
 	}
-	return table.Must(cols...), changed // as many rows under the same names
+	return table.Must(cols...), changed, counts // as many rows under the same names
 }
 
 // column is c with the step taken, and the rows that it changed.

@@ -107,7 +107,10 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatalf("steps are %+v, expected a division by 100", steps)
 	}
 	for name, bent := range map[string]*table.Table{"all": cents, "half": half, "none": was} {
-		got, changed := repair.Table(bent, steps, nil)
+		got, changed, counts := repair.Table(bent, steps, nil)
+		if want := map[string]int{"all": 600, "half": 300, "none": 0}[name]; counts[0] != want {
+			t.Errorf("%s: %d rows counted, expected %d", name, counts[0], want)
+		}
 		for i, v := range got.Column("price").Floats {
 			want := was.Column("price").Floats[i]
 			if math.Abs(v-want) > 1e-9 || changed != nil && changed[i] != (bent.Column("price").Floats[i] != want) {
@@ -118,7 +121,12 @@ func TestRoundTrip(t *testing.T) {
 	names := map[string]string{"dominicks": "DOMINICKS V2", "minute.maid": "MINUTE.MAID V2", "tropicana": "TROPICANA V2"}
 	bent := renamed(was, names)
 	steps = stepsFor(t, bent, everything)
-	got, changed := repair.Table(bent, steps, nil)
+	got, changed, counts := repair.Table(bent, steps, nil)
+	for i, s := range steps {
+		if want := countOf(was.Column("brand"), s.Old); counts[i] != want {
+			t.Errorf("%d rows counted of %q, expected %d", counts[i], s.Old, want)
+		}
+	}
 	if len(steps) != 3 || slices.Contains(changed, false) {
 		t.Fatalf("steps are %+v, expected three names mapped back in every row", steps)
 	}
@@ -127,6 +135,15 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("row %d: %q, expected %q", i, a, b)
 		}
 	}
+}
+
+func countOf(c *table.Column, text string) (n int) {
+	for i := range c.Len() {
+		if c.Text(i) == text {
+			n++
+		}
+	}
+	return n
 }
 
 // TestNotMeant: what may be meant is left alone, however far it is from before.
@@ -183,7 +200,7 @@ func TestRowIsTable(t *testing.T) {
 				steps = append(steps, s)
 			}
 		}
-		sound, changed := repair.Table(rows, steps, nil)
+		sound, changed, _ := repair.Table(rows, steps, nil)
 		want, err := e.Table(sound)
 		if err != nil {
 			t.Fatal(err)

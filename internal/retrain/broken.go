@@ -50,10 +50,12 @@ func sound(ctx context.Context, reference, logged *table.Table, t *schema.Templa
 		}
 		these := make([]bool, len(bad))
 		mark(these, s)
-		next, changed := repair.Table(rows, steps, these)
+		next, _, counts := repair.Table(rows, steps, these)
 		rows = next
-		for _, step := range steps {
-			repaired = append(repaired, exclusion(batch, step.Column, step.Words(), count(changed)))
+		for i, step := range steps {
+			if counts[i] > 0 {
+				repaired = append(repaired, exclusion(batch, step.Column, step.Words(), counts[i]))
+			}
 		}
 	}
 	return exclude(rows, bad), excluded, repaired, nil
@@ -63,15 +65,6 @@ func mark(rows []bool, these []int) {
 	for _, i := range these {
 		rows[i] = true
 	}
-}
-
-func count(yes []bool) (n int) {
-	for _, y := range yes {
-		if y {
-			n++
-		}
-	}
-	return n
 }
 
 // lasting is a fault that teaches something wrong and that no step undoes; nil
