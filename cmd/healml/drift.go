@@ -159,14 +159,14 @@ func runDrift(ctx context.Context, a *app, w liveWindow) error {
 	if err := w.settle(a.registry(), loaded); err != nil {
 		return err
 	}
-	r, live, order, err := a.compareLive(ctx, loaded, w)
+	r, live, err := a.compareLive(ctx, loaded, w)
 	if err != nil {
 		return err
 	}
 	found := a.report(r)
 	a.tellDrift(r)
 	if w.latest {
-		if err := a.watchFeed(ctx, loaded, live, order, r); err != nil {
+		if err := a.watchFeed(ctx, loaded, live, r); err != nil {
 			a.warn("the feed could not be looked at: %v", err)
 		}
 	}
@@ -174,30 +174,35 @@ func runDrift(ctx context.Context, a *app, w liveWindow) error {
 	return errors.Join(found, monitor.PruneReports(a.reports(), a.conf.Drift.Keep))
 }
 
+// liveRows are the rows of a window, the column of times that orders them, and
+// the reference that they are held against.
+type liveRows struct {
+	rows, reference *table.Table
+	order           string
+}
+
 // compareLive compares what the version served within the window with its
 // reference and with that of the first version, and its error on what came true
 // within the window with that of its holdout.
-//
-// It returns the rows of the window, too, and the column that orders them.
-func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow) (r *monitor.Report, live *table.Table, order string, err error) {
+func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow) (*monitor.Report, *liveRows, error) {
 	tmpl := l.Model.Template
 	ref, err := l.Reference()
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	// Truth comes late, so more is read than the window; of a large log as many
 	// rows again, by whole days.
 	from, err := predlog.Newest(a.predictions(), w.to.UnixMicro()+1, 2*a.conf.Drift.MaxRows)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	served, _, err := a.joined(tmpl.Task, from, w.to.UnixMicro()+1)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	served = servedBy(served, l.Manifest.Version)
-	live = w.cut(served, a.conf.Drift.MaxRows)
-	order = tmpl.Time
+	live := w.cut(served, a.conf.Drift.MaxRows)
+	order := tmpl.Time
 	if live.Column(order) == nil {
 		order = predlog.ColumnTime
 	}
@@ -207,15 +212,15 @@ func (a *app) compareLive(ctx context.Context, l *registry.Loaded, w liveWindow)
 		Predictions: append([]string{tmpl.PredictionName()}, tmpl.ProbabilityNames()...),
 	}
 	if in.First, err = a.againstFirst(ctx, l, in); err != nil {
-		return nil, nil, "", err
+		return nil, nil, err
 	}
 	if served.NumRows() > 0 {
 		if in.Truth, err = a.truth(l, served, order, w); err != nil {
-			return nil, nil, "", err
+			return nil, nil, err
 		}
 	}
-	r, err = monitor.Compare(ctx, in)
-	return r, live, order, err
+	r, err := monitor.Compare(ctx, in)
+	return r, &liveRows{live, ref, order}, err
 }
 
 // partial reports whether a reference has only a part of the rows that its

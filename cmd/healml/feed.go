@@ -36,30 +36,25 @@ func (a *app) repairsInForce() ([]repair.Step, error) {
 const feedRows = 1000
 
 // watchFeed looks for faults in the newest of the rows that a version served,
-// ordered by a column of times, and leaves what undoes them for those who
-// predict. A column is quarantined only if the whole window has the fault, too.
-func (a *app) watchFeed(ctx context.Context, l *registry.Loaded, live *table.Table, order string, r *monitor.Report) error {
+// and leaves what undoes them for those who predict. A column is quarantined only if the whole window has the fault, too.
+func (a *app) watchFeed(ctx context.Context, l *registry.Loaded, live *liveRows, r *monitor.Report) error {
 	before, err := repair.Read(a.feedPath())
 	if err != nil {
 		a.warn("%v: it is written anew", err)
 		before = &repair.Feed{}
 	}
 	may := a.allowedRepairs()
-	if !may.Any() || live.NumRows() < inspect.MinRows {
+	if !may.Any() || live.rows.NumRows() < inspect.MinRows {
 		if len(before.Steps) == 0 {
 			return nil
 		}
 		return before.Next(nil, a.now(), r.ReportID, l.Manifest.Version).Write(a.feedPath())
 	}
-	ref, err := l.Reference()
+	faults, err := inspect.Faults(ctx, live.reference, newestRows(live.rows, live.order, feedRows), l.Model.Template, live.order)
 	if err != nil {
 		return err
 	}
-	faults, err := inspect.Faults(ctx, ref, newestRows(live, order, feedRows), l.Model.Template, order)
-	if err != nil {
-		return err
-	}
-	steps := slices.DeleteFunc(inspect.Steps(faults, ref, may), func(s repair.Step) bool {
+	steps := slices.DeleteFunc(inspect.Steps(faults, live.reference, may), func(s repair.Step) bool {
 		return s.Kind == repair.Quarantine && !slices.ContainsFunc(r.Faults, func(f monitor.Fault) bool { return f.Column == s.Column })
 	})
 	if len(steps) == 0 && len(before.Steps) == 0 {

@@ -64,12 +64,12 @@ func runPredict(ctx context.Context, a *app, file string, o predictOptions) erro
 	if err != nil {
 		return err
 	}
-	extras = predlog.NewExtras(m.Template, extras)
-	input, err := readInput(file, m, o.lenient, extras)
+	beside := names(predlog.NewExtras(m.Template, extras))
+	input, err := readInput(file, m, o.lenient, beside)
 	if err != nil {
 		return err
 	}
-	sound, changed, err := a.repaired(ctx, loaded, input.Drop(names(extras)...))
+	sound, changed, err := a.repaired(ctx, loaded, input.Drop(beside...))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -97,7 +97,7 @@ func runPredict(ctx context.Context, a *app, file string, o predictOptions) erro
 	}
 	result := table.Must(columns...)
 	if o.log {
-		if err := a.logBatch(file, m, input, id, p); err != nil {
+		if err := a.logBatch(file, m, input, id, p, extras); err != nil {
 			return err
 		}
 	}
@@ -159,12 +159,12 @@ func (a *app) load(version string) (*registry.Loaded, error) {
 }
 
 // readInput reads a file of raw rows as the model's template types them.
-// extras are columns that are only logged.
-func readInput(file string, m *model.Model, lenient bool, extras []predlog.Extra) (*table.Table, error) {
+// beside names columns that are only logged.
+func readInput(file string, m *model.Model, lenient bool, beside []string) (*table.Table, error) {
 	types := m.Encoder().Types()
 	types["prediction_id"] = table.String
-	for _, x := range extras {
-		types[x.Name] = table.String
+	for _, name := range beside {
+		types[name] = table.String
 	}
 	t, err := table.Read(file, table.ReadOptions{Types: types})
 	if err != nil {
@@ -172,7 +172,7 @@ func readInput(file string, m *model.Model, lenient bool, extras []predlog.Extra
 	}
 	if lenient {
 		for _, name := range t.Names() {
-			if name != "prediction_id" && m.Template.Column(name) < 0 && !slices.Contains(names(extras), name) {
+			if name != "prediction_id" && m.Template.Column(name) < 0 && !slices.Contains(beside, name) {
 				t = t.Drop(name)
 			}
 		}
@@ -217,7 +217,7 @@ func ids(file string, t *table.Table) (*table.Column, error) {
 
 // logBatch writes the rows to the prediction log: input as given, prediction,
 // flags.
-func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *table.Column, p *model.Predictions) error {
+func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *table.Column, p *model.Predictions, extras []predlog.Extra) error {
 	n := input.NumRows()
 	at := a.now().UnixMicro()
 	times, flags, versions := make([]int64, n), make([]float64, n), make([]string, n)
@@ -230,10 +230,6 @@ func (a *app) logBatch(file string, m *model.Model, input *table.Table, id *tabl
 		if given := input.Column(c.Name); given != nil { // a text column may be left out
 			cols = append(cols, given)
 		}
-	}
-	extras, err := a.extras()
-	if err != nil {
-		return err
 	}
 	t, err := table.New(predlog.Extend(cols, m.Template, input, extras)...)
 	if err != nil {
