@@ -3,6 +3,7 @@ package retrain
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/healml/healml/internal/gbdt"
@@ -32,6 +33,8 @@ type backtest struct {
 	params   fit.Params
 	metric   score.Metric
 	policy   heal.Policy
+	expected float64 // mean loss of the champion on its holdout; NaN when not known
+	broke    *Break  // nil: there was none
 	fresh    int     // first row that the champion has not learnt from
 	judged   int     // first row that cures may be judged on, ≥ fresh unless hardly any row is older
 	blocks   []block // oldest first; the newest provenBlocks behind judged are the proof
@@ -81,20 +84,33 @@ func newBacktest(reg *registry.Registry, champion *registry.Loaded, rows *train.
 		rows: rows, champion: champion.Model, golden: champion.Golden(), params: p, metric: score.Metric(champion.Metrics.Metric), policy: o.Policy,
 		fresh: fresh, judged: judged, suspects: suspects(champion, o.Report), earlier: earlier(reg, champion, o), seed: o.Seed, say: o.Progress, clock: o.Clock,
 	}
+	b.expected = expectedLoss(champion)
 	if o.Budget > 0 {
 		b.deadline = o.Clock().Add(o.Budget)
 	}
 	return b, nil
 }
 
+// expectedLoss is the mean loss of a version on its holdout; NaN when it was
+// published without one.
+func expectedLoss(l *registry.Loaded) float64 {
+	metric := train.RowMetric(score.Metric(l.Metrics.Metric), l.Model.Template.Task)
+	if v, ok := l.Metrics.Holdout[string(metric)]; ok {
+		return v
+	}
+	return math.NaN()
+}
+
 // prepare cuts the blocks and makes the record.
 func (b *backtest) prepare(ctx context.Context) error {
 	n := b.rows.Len()
 	size := max(b.policy.MinLabels, int(blockShare*float64(n)))
-	b.blocks = blocks(b.rows.Times, n, b.judged, min(b.judged, max(train.MinRows, minWindow)), size)
-	b.proof = len(b.blocks) - 1
-	for b.proof > 0 && len(b.blocks)-b.proof < provenBlocks && b.blocks[b.proof-1].lo >= b.judged {
-		b.proof--
+	b.cut(size)
+	if err := b.lookForBreak(); err != nil {
+		return err
+	}
+	if half := (n - b.newest()) / 2; b.broke != nil && half >= b.policy.MinLabels {
+		b.cut(half)
 	}
 	b.fits = map[fitKey]*challenger{}
 	lo := b.blocks[b.proof].lo
@@ -104,6 +120,39 @@ func (b *backtest) prepare(ctx context.Context) error {
 	}
 	b.jury = jury{policy: b.policy, seed: b.seed, newest: b.newest() - lo, theirs: theirs}
 	return b.makeRecord(ctx)
+}
+
+// cut makes blocks of about size rows, and says which are the proof.
+func (b *backtest) cut(size int) {
+	b.blocks = blocks(b.rows.Times, b.rows.Len(), b.judged, min(b.judged, max(train.MinRows, minWindow)), size)
+	b.proof = len(b.blocks) - 1
+	for b.proof > 0 && len(b.blocks)-b.proof < provenBlocks && b.blocks[b.proof-1].lo >= b.judged {
+		b.proof--
+	}
+}
+
+// breakLimit is how many times the loss that was expected of it a champion may
+// lose on the newest block before that counts as a break.
+const breakLimit = 1.25
+
+// Break says that the champion suddenly lost much more than was expected of it.
+// What cures knew before the newest block then says little about what follows,
+// so blocks are cut in half: cures learn from the first rows after the break
+// and are proven on those after them.
+type Break struct {
+	Expected float64 `json:"expected_loss"` // of the champion, on its holdout
+	Loss     float64 `json:"loss"`          // on the newest block
+}
+
+func (b *backtest) lookForBreak() error {
+	losses, err := b.losses(nil, b.newest(), b.rows.Len())
+	if err != nil {
+		return err
+	}
+	if loss := score.Mean(losses); loss > breakLimit*b.expected {
+		b.broke = &Break{Expected: b.expected, Loss: loss}
+	}
+	return nil
 }
 
 // newest is where the newest block begins.

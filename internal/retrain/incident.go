@@ -40,6 +40,7 @@ type Incident struct {
 	// within the cooldown.
 	Diagnosis *heal.Diagnosis `json:"diagnosis,omitempty"`
 	Metric    string          `json:"metric,omitempty"`  // of the losses below; lower is better
+	Break     *Break          `json:"break,omitempty"`   // nil: there was none
 	Record    []Recorded      `json:"record,omitempty"`  // how windows to learn from did before
 	Trials    []Trial         `json:"trials"`            // every cure, on the same rows
 	Skipped   []string        `json:"skipped,omitempty"` // cures that the budget left no time for
@@ -217,6 +218,9 @@ func (in *Incident) headline() string {
 func (in *Incident) tellTrials(b *strings.Builder) {
 	if len(in.Trials) == 0 {
 		return
+	}
+	if x := in.Break; x != nil {
+		fmt.Fprintf(b, "\n## A break\n\nThe champion has %.5g on the newest rows, where %.5g was expected of it: something changed there. So they are cut in two, that cures can learn from the first and be judged on the second.\n", x.Loss, x.Expected)
 	}
 	in.tellRecord(b)
 	first := in.Trials[0]

@@ -148,7 +148,7 @@ func (in *Incident) compete(ctx context.Context, b *backtest) (list []cure, err 
 	if err := b.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("look back: %w", err)
 	}
-	in.Record, list = b.record, catalogue(b)
+	in.Break, in.Record, list = b.broke, b.record, catalogue(b)
 	if in.Trials, in.Skipped, err = b.run(ctx, list); err != nil {
 		return nil, err
 	}
