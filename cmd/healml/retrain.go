@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/retrain"
+	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -172,7 +175,15 @@ func (a *app) tryCures(ctx context.Context, champion *registry.Loaded, from regi
 	if err != nil {
 		return nil, err
 	}
-	o.Sources = retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference, Repair: a.allowedRepairs()}
+	left, err := retrain.ReadLeft(a.incidents(), a.conf.Heal.Readmit)
+	if err != nil {
+		return nil, err
+	}
+	o.Sources = retrain.Sources{Predictions: a.predictions(), Actuals: a.actuals(), Data: data, Reference: reference, Repair: a.allowedRepairs(), Left: left}
+	o.Labels = retrain.Labels{SourceCap: a.conf.Heal.SourceCap, Rate: a.conf.Heal.LabelRate}
+	if o.Labels.Golden, err = a.golden(champion.Model.Template); err != nil {
+		return nil, err
+	}
 	bar := a.progress()
 	defer bar.done()
 	o.Progress = bar.step
@@ -225,6 +236,38 @@ func (a *app) reasons(version string, promoted time.Time) ([]string, *monitor.Re
 	return reasons, drifted, nil
 }
 
+// readAs reads labelled rows in the types of a template.
+func (a *app) readAs(path string, tmpl *schema.Template) (*table.Table, error) {
+	o := dataOptions{target: tmpl.Target, time: tmpl.Time, task: string(tmpl.Task)}
+	read := types(o.infer(a.conf, nil), a.conf)
+	for name, typ := range feature.NewEncoder(tmpl).Types() {
+		read[name] = typ
+	}
+	return table.Read(path, table.ReadOptions{Types: read})
+}
+
+// golden are the rows of heal.golden; nil when there is no such file configured.
+func (a *app) golden(tmpl *schema.Template) (*retrain.Golden, error) {
+	name := a.conf.Heal.Golden
+	if name == "" {
+		return nil, nil
+	}
+	path := name
+	if !filepath.IsAbs(path) {
+		path = a.path(name)
+	}
+	rows, err := a.readAs(path, tmpl)
+	if err != nil {
+		return nil, fmt.Errorf("golden rows: %w", err)
+	}
+	g := &retrain.Golden{File: name, Rows: rows}
+	if g.SHA256, err = sha256File(path); err != nil {
+		return nil, err
+	}
+	_, err = g.Labels(tmpl)
+	return g, err
+}
+
 // trainingData are the rows that the first model was trained on, nil when the
 // file is gone.
 func (a *app) trainingData(champion *registry.Loaded) (*table.Table, error) {
@@ -236,13 +279,7 @@ func (a *app) trainingData(champion *registry.Loaded) (*table.Table, error) {
 		return nil, nil
 	}
 	tmpl := champion.Model.Template
-	o := dataOptions{target: tmpl.Target, time: tmpl.Time, task: string(tmpl.Task)}
-	infer := o.infer(a.conf, nil)
-	read := types(infer, a.conf)
-	for name, typ := range champion.Model.Encoder().Types() {
-		read[name] = typ
-	}
-	t, err := table.Read(path, table.ReadOptions{Types: read})
+	t, err := a.readAs(path, tmpl)
 	if errors.Is(err, fs.ErrNotExist) {
 		a.warn("%s is gone: learning from the %d rows kept with %s instead", path, champion.Manifest.Lineage.Rows, champion.Manifest.Version)
 		return nil, nil

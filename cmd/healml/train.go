@@ -197,6 +197,9 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 	if err != nil {
 		return err
 	}
+	if err := a.passGolden(res, champion, &verdict); err != nil {
+		return err
+	}
 	bundle, err := bundleOf(res, a.now())
 	if err != nil {
 		return err
@@ -221,6 +224,29 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 		}
 	}
 	return a.printTrained(res, name, verdict)
+}
+
+// passGolden turns a model away that loses on the golden rows.
+func (a *app) passGolden(res *train.Result, champion *train.Champion, v *train.Verdict) error {
+	if champion == nil || !v.Passed {
+		return nil
+	}
+	golden, err := a.golden(champion.Model.Template)
+	if golden == nil || err != nil {
+		return err
+	}
+	m, err := res.Model("the challenger")
+	if err != nil {
+		return err
+	}
+	if m.Template.Task != champion.Model.Template.Task || m.Template.Target != champion.Model.Template.Target {
+		return nil
+	}
+	veto, err := golden.Loses(m, champion.Model, score.Metric(a.conf.Metric), a.conf.Retrain.Margin, a.conf.Train.Threads)
+	if veto != "" {
+		v.Passed, v.Reasons = false, append(v.Reasons, veto)
+	}
+	return err
 }
 
 // champion is the version in force as the gate needs it; nil when there is none.

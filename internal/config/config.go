@@ -139,6 +139,10 @@ type Heal struct {
 	Oscillation time.Duration `mapstructure:"oscillation"`         // what healing took out of force comes not back within; 0: it may
 	Quarantine  bool          `mapstructure:"quarantine"`          // a column with a fault is read as missing
 	MapBack     []string      `mapstructure:"map_back"`            // faults whose values are mapped back: unit, renamed
+	Golden      string        `mapstructure:"golden"`              // file of labelled rows on which no promotion may lose; "": none
+	SourceCap   float64       `mapstructure:"source_cap"`          // share of new labels that one source may tell; 0: any
+	LabelRate   float64       `mapstructure:"label_rate"`          // times by which the share of a class may differ from what it was; 0: any
+	Readmit     []string      `mapstructure:"readmit"`             // incidents whose left-out rows are learnt from again
 }
 
 // Models configures the registry.
@@ -356,6 +360,10 @@ func (c *Config) Validate() error {
 		return bad("heal.alpha", "%v, expected more than 0 and below 0.5", c.Heal.Alpha)
 	case slices.ContainsFunc(c.Heal.MapBack, func(s string) bool { return s != "unit" && s != "renamed" }):
 		return bad("heal.map_back", "%v, expected a list of unit and renamed", c.Heal.MapBack)
+	case !(c.Heal.SourceCap >= 0 && c.Heal.SourceCap <= 1):
+		return bad("heal.source_cap", "%v, expected 0 (any) to 1", c.Heal.SourceCap)
+	case c.Heal.LabelRate != 0 && !(c.Heal.LabelRate > 1):
+		return bad("heal.label_rate", "%v, expected 0 (any) or more than 1", c.Heal.LabelRate)
 	case c.Heal.PerWeek < 0:
 		return bad("heal.promotions_per_week", "%d, expected 0 (no bound) or more", c.Heal.PerWeek)
 	case c.Drift.Keep < 0:

@@ -197,15 +197,27 @@ func centred(z []float64, block []int) []float64 {
 // spoilt mixes Student's t with 4 degrees of freedom, for labels that are as
 // always, with a Cauchy ten times as wide.
 func (f *numberFrame) spoilt() ([]spoiltBatch, float64) {
-	const wide = 10
-	student := func(z float64) float64 { return 0.375 * math.Pow(1+z*z/4, -2.5) }
-	cauchy := func(z float64) float64 { return 1 / (math.Pi * wide * (1 + z*z/(wide*wide))) }
 	of := func(z []float64, d func(float64) float64) func(int) float64 {
 		return func(i int) float64 { return d(z[i]) }
 	}
-	before, _ := bestShare(0, len(f.zThen), of(f.zThen, student), of(f.zThen, cauchy))
+	before, _ := bestShare(0, len(f.zThen), of(f.zThen, student), of(f.zThen, wideCauchy))
 	z := centred(f.zNow, f.now.Block)
-	return batchesOf(f.now.Block, before, of(z, student), of(z, cauchy)), before
+	return batchesOf(f.now.Block, before, of(z, student), of(z, wideCauchy)), before
+}
+
+func student(z float64) float64 { return 0.375 * math.Pow(1+z*z/4, -2.5) }
+
+func wideCauchy(z float64) float64 {
+	const wide = 10
+	return 1 / (math.Pi * wide * (1 + z*z/(wide*wide)))
+}
+
+func (f *numberFrame) odds(share float64) []float64 {
+	out := make([]float64, len(f.zNow))
+	for i, z := range centred(f.zNow, f.now.Block) {
+		out[i] = share * wideCauchy(z) / ((1 - share) * student(z))
+	}
+	return out
 }
 
 // classFrame measures labels against probabilities, recalibrated on the rows
@@ -345,6 +357,18 @@ func (f *classFrame) spoilt() ([]spoiltBatch, float64) {
 		p[i] = logistic(logOdds(x) + f.shift)
 	}
 	return batchesOf(f.now.Block, before, of(f.now.Label, p, false), of(f.now.Label, p, true)), before
+}
+
+func (f *classFrame) odds(share float64) []float64 {
+	out := make([]float64, len(f.pNow))
+	for i, x := range f.pNow {
+		p := logistic(logOdds(x) + f.shift)
+		if f.now.Label[i] < 0.5 {
+			p = 1 - p
+		}
+		out[i] = share * (1 - p) / ((1 - share) * p)
+	}
+	return out
 }
 
 // quantiles are the n−1 inner cuts of n equal parts.

@@ -55,7 +55,18 @@ type Evidence struct {
 	Labelled time.Time `json:"labelled,omitzero"` // time of the newest labelled row; zero: not known
 	Labels   int       `json:"labels"`            // labelled rows that the champion has not learnt from
 	Learnt   int       `json:"learnt"`            // rows that it has learnt from
+	// Expected is the champion's mean loss on its holdout, and Loss that on the
+	// newest rows that it has not learnt from; 0 when not known.
+	Expected float64 `json:"expected_loss,omitempty"`
+	Loss     float64 `json:"loss,omitempty"`
 }
+
+// BreakLimit is how many times the loss that was expected of it a champion may
+// lose before that counts as a break of the world.
+const BreakLimit = 1.25
+
+// broke reports whether the champion suddenly loses much more than expected.
+func (e *Evidence) broke() bool { return e.Expected > 0 && e.Loss > BreakLimit*e.Expected }
 
 // blind reports whether all labels are older than the change.
 func (e *Evidence) blind() bool {
@@ -91,6 +102,9 @@ func Assess(p Policy, e Evidence) Assessment {
 	}
 	if share := float64(e.Labels) / float64(max(e.Learnt, 1)); p.NewLabels > 0 && share >= p.NewLabels {
 		reasons = append(reasons, fmt.Sprintf("%d labelled rows are new to the champion, which learnt from %d", e.Labels, e.Learnt))
+	}
+	if e.broke() {
+		reasons = append(reasons, fmt.Sprintf("the champion loses %.4g on the newest labelled rows, where %.4g was expected of it", e.Loss, e.Expected))
 	}
 	a := Assessment{Reasons: reasons}
 	if cooling, ok := Cooling(p, e); ok {

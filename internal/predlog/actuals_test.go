@@ -193,7 +193,7 @@ func TestJoinRegression(t *testing.T) {
 			t.Errorf("row %d: %v at %d", i, y.Floats[i], at.Times[i])
 		}
 	}
-	if got.NumRows() != 5 || len(got.Names()) != 7 {
+	if got.NumRows() != 5 || len(got.Names()) != 8 {
 		t.Errorf("%d rows of %q", got.NumRows(), got.Names())
 	}
 }

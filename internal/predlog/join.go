@@ -25,7 +25,7 @@ type JoinStats struct {
 
 // Join adds the ground truth to predictions: preds with the columns actual
 // (Float for a regression, String for classes; missing where there is none)
-// and actual_time appended. actuals has the columns that [ReadActuals]
+// and actual_time and actual_source appended. actuals has the columns that [ReadActuals]
 // returns; among several actuals of one id the one received last wins, and of
 // those received at the same time the later row. Every prediction of an id
 // gets it.
@@ -39,7 +39,7 @@ func Join(preds, actuals *table.Table, task schema.Task) (*table.Table, JoinStat
 	if !task.Classified() {
 		value.Type = table.Float
 	}
-	var labels texts
+	var labels, sources texts
 	at := make([]int64, n)
 	for i := range n {
 		key := id.Text(i)
@@ -49,6 +49,11 @@ func Join(preds, actuals *table.Table, task schema.Task) (*table.Table, JoinStat
 		if ok {
 			stats.Matched++
 			at[i] = a.at
+		}
+		if ok && a.source != "" {
+			sources.add([]byte(a.source))
+		} else {
+			sources.addMissing()
 		}
 		switch {
 		case !task.Classified() && ok:
@@ -70,7 +75,7 @@ func Join(preds, actuals *table.Table, task schema.Task) (*table.Table, JoinStat
 	if n > 0 {
 		stats.Coverage = float64(stats.Matched) / float64(n)
 	}
-	joined, err := preds.With(value, table.Times(ColumnActualTime, at))
+	joined, err := preds.With(value, table.Times(ColumnActualTime, at), sources.column(ColumnActualSource))
 	if err != nil {
 		panic("predlog: join: " + err.Error()) // lengths are equal by construction
 	}
@@ -82,6 +87,7 @@ type truth struct {
 	text   string
 	number float64
 	at     int64
+	source string
 	seen   int // actuals of the id
 }
 
@@ -89,6 +95,7 @@ type truth struct {
 // that repeat, contradict or say nothing.
 func newest(actuals *table.Table, task schema.Task, stats *JoinStats) map[string]truth {
 	id, value, at := actuals.Column(ColumnID), actuals.Column(ColumnActual), actuals.Column(ColumnActualTime)
+	source := actuals.Column(ColumnActualSource)
 	last := make(map[string]truth, actuals.NumRows())
 	for _, i := range byTime(at.Times) {
 		a, ok := parseTruth(value.Text(i), task)
@@ -97,6 +104,9 @@ func newest(actuals *table.Table, task schema.Task, stats *JoinStats) map[string
 			continue
 		}
 		a.at, a.seen = at.Times[i], 1
+		if source != nil && !source.Missing(i) {
+			a.source = source.Text(i)
+		}
 		if before, again := last[id.Text(i)]; again {
 			a.seen += before.seen
 			if before.text == a.text && before.number == a.number {

@@ -91,4 +91,17 @@ type Lineage struct {
 	Incident     string `json:"incident,omitempty"` // id of the healing that made it
 	CreatedBy    string `json:"created_by"`         // command
 	Program      string `json:"program,omitempty"`  // version of healml
+	// Excluded are labelled rows that were there and were not learnt from.
+	Excluded []Excluded `json:"excluded,omitempty"`
+}
+
+// Excluded is a stretch of rows that a version was not taught.
+type Excluded struct {
+	Incident string    `json:"incident,omitempty"` // that left them out
+	From     time.Time `json:"from,omitzero"`      // of the rows, both within; zero without times
+	To       time.Time `json:"to,omitzero"`
+	Column   string    `json:"column,omitempty"` // in which the fault sits
+	Source   string    `json:"source,omitempty"` // of the labels, when it is for that
+	Why      string    `json:"why"`
+	Rows     int       `json:"rows"`
 }

@@ -3,7 +3,6 @@ package retrain
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/healml/healml/internal/gbdt"
@@ -30,10 +29,11 @@ type backtest struct {
 	rows     *train.Rows
 	champion *model.Model
 	golden   *table.Table // raw rows that a challenger must answer sanely
+	vouched  *Golden      // nil: none
 	params   fit.Params
 	metric   score.Metric
 	policy   heal.Policy
-	expected float64 // mean loss of the champion on its holdout; NaN when not known
+	expected float64 // mean loss of the champion on its holdout; 0 when not known
 	broke    *Break  // nil: there was none
 	fresh    int     // first row that the champion has not learnt from
 	judged   int     // first row that cures may be judged on, ≥ fresh unless hardly any row is older
@@ -45,6 +45,8 @@ type backtest struct {
 	say      func(stage string, done, total int)
 	clock    func() time.Time
 	deadline time.Time // after it no further cure is begun; zero: none
+
+	vouchedLoss float64 // of the champion on the vouched rows
 
 	jury    jury
 	kept    []*table.Column // losses on the proof: the champion's, then each trial's
@@ -91,14 +93,34 @@ func newBacktest(reg *registry.Registry, champion *registry.Loaded, rows *train.
 	return b, nil
 }
 
-// expectedLoss is the mean loss of a version on its holdout; NaN when it was
+// rowMetric is the metric that a version is compared in, which has a loss a row.
+func rowMetric(l *registry.Loaded) score.Metric {
+	return train.RowMetric(score.Metric(l.Metrics.Metric), l.Model.Template.Task)
+}
+
+// expectedLoss is the mean loss of a version on its holdout; 0 when it was
 // published without one.
-func expectedLoss(l *registry.Loaded) float64 {
-	metric := train.RowMetric(score.Metric(l.Metrics.Metric), l.Model.Template.Task)
-	if v, ok := l.Metrics.Holdout[string(metric)]; ok {
-		return v
+func expectedLoss(l *registry.Loaded) float64 { return l.Metrics.Holdout[string(rowMetric(l))] }
+
+// newestLoss is the champion's mean loss on as many of the newest rows as a
+// block has, of those that it has not learnt from; 0 when they are too few to
+// judge by.
+func newestLoss(l *registry.Loaded, rows *train.Rows, unseen, least, threads int) (float64, error) {
+	n := rows.Len()
+	lo := max(unseen, n-max(least, int(blockShare*float64(n))))
+	if n-lo < least {
+		return 0, nil
 	}
-	return math.NaN()
+	p, err := l.Model.PredictTable(rows.Table.Slice(lo, n), threads)
+	if err != nil {
+		return 0, fmt.Errorf("predict with %s: %w", l.Manifest.Version, err)
+	}
+	t := l.Model.Template
+	losses, err := score.Losses(rowMetric(l), t.Task, rows.Labels[lo:n], p.Outputs, t.Outputs())
+	if err != nil {
+		return 0, err
+	}
+	return score.Mean(losses), nil
 }
 
 // prepare cuts the blocks and makes the record.
@@ -131,10 +153,6 @@ func (b *backtest) cut(size int) {
 	}
 }
 
-// breakLimit is how many times the loss that was expected of it a champion may
-// lose on the newest block before that counts as a break.
-const breakLimit = 1.25
-
 // Break says that the champion suddenly lost much more than was expected of it.
 // What cures knew before the newest block then says little about what follows,
 // so blocks are cut in half: cures learn from the first rows after the break
@@ -149,7 +167,7 @@ func (b *backtest) lookForBreak() error {
 	if err != nil {
 		return err
 	}
-	if loss := score.Mean(losses); loss > breakLimit*b.expected {
+	if loss := score.Mean(losses); b.expected > 0 && loss > heal.BreakLimit*b.expected {
 		b.broke = &Break{Expected: b.expected, Loss: loss}
 	}
 	return nil
@@ -212,6 +230,12 @@ func (b *backtest) try(ctx context.Context, c cure) (*Trial, []float64, error) {
 	t.Trial = b.jury.judge(c.name, c.usual, c.floor, ours)
 	if t.Vetoes, err = b.vetoes(made, c, ours); err != nil {
 		return nil, nil, err
+	}
+	var veto string
+	if veto, t.Golden, err = b.losesGolden(made); err != nil {
+		return nil, nil, err
+	} else if veto != "" && !c.floor {
+		t.Vetoes = append(t.Vetoes, veto)
 	}
 	t.From, t.To = b.rows.Span(lo, n)
 	t.Seconds = b.clock().Sub(start).Seconds()

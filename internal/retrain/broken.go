@@ -28,20 +28,21 @@ var teaching = []string{"absent", "empty", "unit"}
 // comparing each with the reference that the champion was made with. Rows of
 // one time are never parted. What may be undone is undone, and told in
 // repaired; of what may not, the rows are left out, and told in excluded.
-func sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may inspect.Allowed) (rows *table.Table, excluded, repaired []Exclusion, err error) {
+func (h *history) sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may inspect.Allowed) (*table.Table, error) {
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
-	rows = logged
+	rows := logged
 	skeleton := inspect.Thin(reference, inspect.ReferenceRows)
 	for _, s := range stretches(logged.Column(orderColumn).Times) {
 		batch := logged.Take(s)
 		faults, err := inspect.Faults(ctx, skeleton, batch, t, orderColumn)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		steps := inspect.Steps(faults, reference, may)
 		if f := lasting(faults, steps); f != nil {
-			excluded = append(excluded, exclusion(batch, f.Column, f.Detail, len(s)))
+			h.excluded = append(h.excluded, exclusion(batch, f.Column, f.Detail, len(s)))
+			h.out.add(batch.Column(idColumn), batch.Column(orderColumn).Times, f.Column, f.Detail)
 			mark(bad, s)
 			continue
 		}
@@ -54,11 +55,11 @@ func sound(ctx context.Context, reference, logged *table.Table, t *schema.Templa
 		rows = next
 		for i, step := range steps {
 			if counts[i] > 0 {
-				repaired = append(repaired, exclusion(batch, step.Column, step.Words(), counts[i]))
+				h.repaired = append(h.repaired, exclusion(batch, step.Column, step.Words(), counts[i]))
 			}
 		}
 	}
-	return exclude(rows, bad), excluded, repaired, nil
+	return exclude(rows, bad), nil
 }
 
 func mark(rows []bool, these []int) {

@@ -1,12 +1,10 @@
 package retrain
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/table"
@@ -17,14 +15,14 @@ import (
 // late they usually are.
 const labelHistory = 90 * 24 * time.Hour
 
-// diagnose says what lies behind what the report found, from the rows that
-// could be learnt from and the logs.
-func diagnose(ctx context.Context, champion *registry.Loaded, rows *train.Rows, unseen int, o Options) (*heal.Diagnosis, error) {
+// look gathers what a diagnosis of what the report found is made from: the rows
+// that could be learnt from and the logs.
+func look(champion *registry.Loaded, rows *train.Rows, unseen int, o Options) (*Seen, error) {
 	p, err := parameters(champion, o)
 	if err != nil {
 		return nil, err
 	}
-	s := Seen{
+	s := &Seen{
 		Report: o.Report, Rows: rows, Unseen: unseen, Champion: champion.Model, Params: p, Importance: champion.Metrics.Importance,
 		Reference: o.Sources.Reference, Now: o.Now,
 	}
@@ -36,7 +34,7 @@ func diagnose(ctx context.Context, champion *registry.Loaded, rows *train.Rows, 
 			return nil, err
 		}
 	}
-	return Diagnose(ctx, s)
+	return s, nil
 }
 
 // readLogs takes the window's rows, and when labels came in.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -19,13 +20,21 @@ import (
 // predictions whose truth came in.
 type history struct {
 	rows     *train.Rows
-	excluded []Exclusion // logged rows left out because a feed was broken
-	repaired []Exclusion // and those with the fault undone
+	ids      *table.Column // prediction ids of the rows; missing for those of the data file
+	sources  *table.Column // who told their labels; missing where nobody said
+	excluded []Exclusion   // logged rows left out
+	repaired []Exclusion   // and those with the fault of a feed undone
+	out      leftOut       // of the former, those that are left out for ever from now on
 }
 
-// orderColumn carries the time by which rows are ordered through the joining
-// of tables; no input column can have its name.
-const orderColumn = "\x00order"
+// Columns that go with rows through the joining of tables: the time by which
+// they are ordered, the prediction id, and who told the label. No input column
+// can have their names.
+const (
+	orderColumn  = "\x00order"
+	idColumn     = "\x00id"
+	sourceColumn = "\x00source"
+)
 
 // Sources are the places that labelled rows come from.
 type Sources struct {
@@ -38,29 +47,46 @@ type Sources struct {
 	// Repair are the faults of the feed that may be undone before rows are
 	// learnt from; rows with others are left out.
 	Repair inspect.Allowed
+	// Left are the prediction ids that earlier incidents left out for ever, and
+	// by which incident each.
+	Left map[string]string
 }
 
-// labelledLog reads the logged rows whose truth is known, as raw columns, the
-// target and the order.
-func labelledLog(s Sources, t *schema.Template, until time.Time) (*table.Table, error) {
+// labelledLog reads the logged rows whose truth is known and that are not left
+// out for ever, as raw columns, the target, the order, the id and the source.
+// left counts those that are, by incident.
+func labelledLog(s Sources, t *schema.Template, until time.Time) (rows *table.Table, left []Exclusion, err error) {
 	end := until.UnixMicro() + 1
 	preds, _, err := predlog.Read(s.Predictions, 0, end, predlog.ReadOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read predictions: %w", err)
+		return nil, nil, fmt.Errorf("read predictions: %w", err)
 	}
 	actuals, _, err := predlog.ReadActuals(s.Actuals, 0, end, predlog.ReadOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read actuals: %w", err)
+		return nil, nil, fmt.Errorf("read actuals: %w", err)
 	}
 	joined, _ := predlog.Join(preds, actuals, t.Task)
 	truth := joined.Column(predlog.ColumnActual)
-	var keep []int
-	for i := range joined.NumRows() {
-		if !truth.Missing(i) {
-			keep = append(keep, i)
-		}
+	keep, left := s.admitted(joined, t.Target, func(i int) bool { return !truth.Missing(i) })
+	joined = joined.Take(keep)
+	rows, err = rawRows(joined, t, predlog.ColumnActual, predlog.ColumnTime)
+	if err != nil {
+		return nil, nil, err
 	}
-	return rawRows(joined.Take(keep), t, predlog.ColumnActual, predlog.ColumnTime)
+	id := renamed(joined.Column(predlog.ColumnID), idColumn, rows.NumRows())
+	source := renamed(joined.Column(predlog.ColumnActualSource), sourceColumn, rows.NumRows())
+	rows, err = rows.With(id, source)
+	return rows, left, err
+}
+
+// renamed is a column of text under another name; all missing when it is nil.
+func renamed(c *table.Column, name string, n int) *table.Column {
+	if c == nil {
+		return table.AllMissing(name, table.String, n)
+	}
+	out := *c.AsText()
+	out.Name = name
+	return &out
 }
 
 // rawRows are the template's columns of src, its target taken from the column
@@ -138,12 +164,17 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 	if err != nil {
 		return nil, err
 	}
-	logged, err := labelledLog(s, t, until)
+	h := &history{}
+	logged, left, err := labelledLog(s, t, until)
 	if err != nil {
 		return nil, err
 	}
-	h := &history{}
-	if logged, h.excluded, h.repaired, err = sound(ctx, s.Reference, logged, t, s.Repair); err != nil {
+	if logged, err = h.sound(ctx, s.Reference, logged, t, s.Repair); err != nil {
+		return nil, err
+	}
+	h.excluded = append(left, h.excluded...)
+	none := func(name string) *table.Column { return table.AllMissing(name, table.String, old.NumRows()) }
+	if old, err = old.With(none(idColumn), none(sourceColumn)); err != nil {
 		return nil, err
 	}
 	all, err := table.Concat(old, logged)
@@ -165,8 +196,42 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 		}
 		all, times = all.Take(order), newest
 	}
-	h.rows, err = train.Prepare(all, feature.FromTemplate(t), times, feature.Calendar(t))
-	return h, err
+	return h, h.prepare(all, times, t)
+}
+
+// prepare orders and encodes rows that carry their ids and sources.
+func (h *history) prepare(all *table.Table, times []int64, t *schema.Template) (err error) {
+	inf := feature.FromTemplate(t)
+	var order []int // as train.Prepare orders them, which sees no ids
+	for i, y := range feature.Labels(all.Column(inf.Target), inf.Classes) {
+		if !math.IsNaN(y) && !math.IsInf(y, 0) {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(times[a], times[b]) })
+	sorted := make([]int64, len(order))
+	for k, i := range order {
+		sorted[k] = times[i]
+	}
+	all = all.Take(order)
+	h.ids, h.sources = all.Column(idColumn), all.Column(sourceColumn)
+	h.rows, err = train.Prepare(all.Drop(idColumn, sourceColumn), inf, sorted, feature.Calendar(t))
+	return err
+}
+
+// without takes rows out that are flagged.
+func (h *history) without(flagged []bool) error {
+	all, err := h.rows.Table.With(h.ids, h.sources)
+	if err != nil {
+		return err
+	}
+	var times []int64
+	for i, at := range h.rows.Times {
+		if !flagged[i] {
+			times = append(times, at)
+		}
+	}
+	return h.prepare(exclude(all, flagged), times, h.rows.Template)
 }
 
 // exclude takes the bad rows out.

@@ -34,11 +34,13 @@ type Incident struct {
 	Reasons  []string    `json:"reasons"`            // to look for a cure
 	Rows     int         `json:"rows"`               // labelled rows that could be learnt from
 	Labels   int         `json:"labels"`             // those that the champion did not know
-	Excluded []Exclusion `json:"excluded"`           // broken stretches, left out
+	Excluded []Exclusion `json:"excluded"`           // stretches left out
+	LeftOut  int         `json:"left_out,omitempty"` // rows of them that are left out for ever from now on
 	Repaired []Exclusion `json:"repaired,omitempty"` // stretches whose faults were undone first
 	// Diagnosis is what lies behind the reasons; nil when there was none, or
 	// within the cooldown.
 	Diagnosis *heal.Diagnosis `json:"diagnosis,omitempty"`
+	Spoilt    *heal.Spoilt    `json:"spoilt,omitempty"`  // labels that look wrong; nil: none do
 	Metric    string          `json:"metric,omitempty"`  // of the losses below; lower is better
 	Break     *Break          `json:"break,omitempty"`   // nil: there was none
 	Record    []Recorded      `json:"record,omitempty"`  // how windows to learn from did before
@@ -52,6 +54,7 @@ type Incident struct {
 	Reason    string          `json:"reason"`            // why, in one sentence
 	Basis                     // what the decision can be computed again from
 
+	left   *table.Table // rows left out for ever; nil: none
 	losses *table.Table // of the trials' rows; nil when none was tried or it was read from its file
 }
 
@@ -110,7 +113,7 @@ func (in *Incident) fill(disk durable.Disk, dir string) error {
 	if err := disk.WriteFile(filepath.Join(dir, "incident.md"), []byte(in.Story())); err != nil {
 		return err
 	}
-	tables := map[string]*table.Table{lossesFile: in.losses}
+	tables := map[string]*table.Table{lossesFile: in.losses, excludedFile: in.left}
 	if len(in.Trials) > 0 {
 		tables["trials.parquet"] = in.table()
 	}
@@ -177,7 +180,7 @@ func (in *Incident) Story() string {
 		fmt.Fprintf(&b, "- %s\n", r)
 	}
 	for _, e := range in.Excluded {
-		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, e.when(), e.Why, e.Column)
+		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, e.when(), e.told(), e.Column)
 	}
 	for _, e := range in.Repaired {
 		fmt.Fprintf(&b, "- %d rows %s are learnt from as if a fault were undone: %s\n", e.Rows, e.when(), e.Why)
@@ -210,6 +213,8 @@ func (in *Incident) headline() string {
 		return fmt.Sprintf("Kept: %s stays", in.Champion)
 	case in.Action == heal.None:
 		return fmt.Sprintf("Nothing was done: %s stays", in.Champion)
+	case in.Action == heal.Quarantine:
+		return fmt.Sprintf("Quarantine: %d rows are not to be learnt from any more; %s stays", in.LeftOut, in.Champion)
 	default:
 		return fmt.Sprintf("Would %s %s", in.Action, in.Champion)
 	}
@@ -269,6 +274,8 @@ func (in *Incident) decision() string {
 		return "No cure is proven better than leaving the champion alone, so it stays."
 	case in.Action == heal.None:
 		return "The champion stays."
+	case in.Action == heal.Quarantine:
+		return fmt.Sprintf("The champion stays, and %d rows are left out for ever. If they were right after all: heal.readmit: [%s]", in.LeftOut, in.ID)
 	default:
 		return fmt.Sprintf("The cure would be promoted (%s); this was a rehearsal.", in.Reason)
 	}

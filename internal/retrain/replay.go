@@ -32,6 +32,7 @@ type Basis struct {
 	Guard    *Barrier       `json:"guard,omitempty"`    // what kept healing from promoting; nil: nothing did
 	Bake     *BakeRecord    `json:"bake,omitempty"`     // of a rollback
 	Reports  []Source       `json:"reports,omitempty"`  // that gave the reasons
+	Golden   *GoldenSet     `json:"golden,omitempty"`   // rows that no cure may lose on; nil: none
 }
 
 // Source is a file that a decision rests on.
@@ -158,7 +159,7 @@ func (r *replay) decide(dir string) error {
 	r.same("reasons", in.Reasons, a.Reasons)
 	if !a.Act {
 		r.same("reason", in.Reason, a.Because)
-		r.outcome(false, heal.Retrain, heal.None)
+		r.same("action", in.Action, in.otherwise(heal.None))
 		return nil
 	}
 	if err := r.trials(dir); err != nil {
@@ -171,7 +172,7 @@ func (r *replay) decide(dir string) error {
 		return nil
 	}
 	r.same("reason", in.Reason, why)
-	action, cure := heal.Keep, ""
+	action, cure := in.otherwise(heal.Keep), ""
 	if winner >= 0 {
 		action, cure = in.Trials[winner].Action, in.Trials[winner].Cure
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	MaxRows int             // newest labelled rows learnt from; 0: all
 	// Hide is the share of cells that training is not shown, see train.Rows.
 	Hide float64
+	// Labels bound what labels may teach.
+	Labels Labels
 	// Budget is how long cures may be tried for, by Clock; the usual one always
 	// is. 0: all are tried.
 	Budget   time.Duration
@@ -58,6 +60,10 @@ type Exclusion struct {
 	Column string    `json:"column"`
 	Why    string    `json:"why"`
 	Rows   int       `json:"rows"`
+	// Source told the labels that are left out for its sake; Incident left the
+	// rows out for ever. "" when that is not so.
+	Source   string `json:"source,omitempty"`
+	Incident string `json:"incident_id,omitempty"`
 }
 
 // Trial is one cure that was tried.
@@ -68,6 +74,8 @@ type Trial struct {
 	From    time.Time `json:"from,omitzero"` // of the rows judged on
 	To      time.Time `json:"to,omitzero"`
 	Seconds float64   `json:"seconds"`
+	// Golden is the mean loss on the golden rows; 0 without any.
+	Golden float64 `json:"golden_loss,omitempty"`
 	// Action is what taking the cure does.
 	Action heal.Action `json:"action"`
 
@@ -96,27 +104,29 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	if err != nil {
 		return nil, fmt.Errorf("gather labelled rows: %w", err)
 	}
-	unseen := firstAfter(h.rows, champion.Manifest.Lineage.To)
-	in.Rows, in.Excluded = h.rows.Len(), append(in.Excluded, h.excluded...)
-	in.Repaired = h.repaired
-	in.Labels = in.Rows - unseen
-	judged := judgedFrom(h.rows, unseen)
-	evidence.Labels = in.Rows - judged
 	evidence.Began = o.began()
-	_, evidence.Labelled = train.Span(h.rows.Times)
-	a := heal.Assess(o.Policy, evidence)
-	in.note(a)
-	in.identify()
+	unseen, judged, a, err := in.assess(h, champion, &evidence, o.Threads)
+	if err != nil {
+		return nil, err
+	}
 	if len(in.Reasons) > 0 {
-		if in.Diagnosis, err = diagnose(ctx, champion, h.rows, unseen, o); err != nil {
-			return nil, fmt.Errorf("diagnose: %w", err)
+		if err := in.examine(ctx, h, champion, unseen, o); err != nil {
+			return nil, err
+		}
+		if unseen, judged, a, err = in.assess(h, champion, &evidence, o.Threads); err != nil {
+			return nil, err
 		}
 	}
+	in.identify()
 	if !a.Act {
+		in.Action = in.otherwise(heal.None)
 		return in, nil
 	}
 	b, err := newBacktest(reg, champion, h.rows, unseen, judged, o)
 	if err != nil {
+		return nil, err
+	}
+	if in.Golden, err = b.weighGolden(o.Labels.Golden); err != nil {
 		return nil, err
 	}
 	list, err := in.compete(ctx, b)
@@ -126,7 +136,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	winner, why := heal.Choose(o.Policy, healTrials(in.Trials))
 	in.Reason = why
 	if winner < 0 {
-		in.Action = heal.Keep
+		in.Action = in.otherwise(heal.Keep)
 		return in, nil
 	}
 	in.Action, in.Cure = in.Trials[winner].Action, in.Trials[winner].Cure
@@ -140,6 +150,48 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 	}
 	won := list[slices.IndexFunc(list, func(c cure) bool { return c.name == in.Cure })]
 	return in, in.promote(ctx, reg, champion, from, b, won, o)
+}
+
+// assess says whether to try cures, by the rows that may be learnt from.
+func (in *Incident) assess(h *history, champion *registry.Loaded, e *heal.Evidence, threads int) (unseen, judged int, a heal.Assessment, err error) {
+	unseen = firstAfter(h.rows, champion.Manifest.Lineage.To)
+	in.Rows, in.Excluded, in.Repaired = h.rows.Len(), append([]Exclusion{}, h.excluded...), h.repaired
+	in.Labels = in.Rows - unseen
+	judged = judgedFrom(h.rows, unseen)
+	e.Labels = in.Rows - judged
+	_, e.Labelled = train.Span(h.rows.Times)
+	e.Expected = expectedLoss(champion)
+	if e.Loss, err = newestLoss(champion, h.rows, unseen, in.Policy.MinLabels, threads); err != nil {
+		return 0, 0, a, err
+	}
+	a = heal.Assess(in.Policy, *e)
+	in.note(a)
+	return unseen, judged, a, nil
+}
+
+// examine asks what lies behind the reasons, on all rows, and takes out those
+// whose labels may not teach.
+func (in *Incident) examine(ctx context.Context, h *history, champion *registry.Loaded, unseen int, o Options) error {
+	s, err := look(champion, h.rows, unseen, o)
+	if err != nil {
+		return fmt.Errorf("diagnose: %w", err)
+	}
+	if in.Diagnosis, err = s.diagnose(ctx); err != nil {
+		return fmt.Errorf("diagnose: %w", err)
+	}
+	in.Spoilt, err = h.distrust(ctx, s, o.Labels)
+	in.left = h.out.table()
+	in.LeftOut = len(h.out.ids)
+	return err
+}
+
+// otherwise is what was done when no cure was taken: rows were put into
+// quarantine, or what is said.
+func (in *Incident) otherwise(a heal.Action) heal.Action {
+	if in.LeftOut > 0 {
+		return heal.Quarantine
+	}
+	return a
 }
 
 // compete lets the cures that are worth trying compete, and notes how they did.
@@ -329,6 +381,7 @@ func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options
 		},
 	}
 	b.Lineage.From, b.Lineage.To = rows.Span(0, rows.Len())
+	b.Lineage.Excluded = in.lineage()
 	return b, nil
 }
 

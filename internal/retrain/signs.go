@@ -37,6 +37,8 @@ type Seen struct {
 	// Labels are the rows that were served, labelled or not.
 	Labels []Arrival
 	Now    time.Time
+
+	known *evidence // made once
 }
 
 // Arrival is when a row was served and when its label came in, µs; Label is
@@ -45,6 +47,10 @@ type Arrival struct{ Served, Label int64 }
 
 // Diagnose reads the signs and weighs the causes.
 func Diagnose(ctx context.Context, s Seen) (*heal.Diagnosis, error) {
+	return s.diagnose(ctx)
+}
+
+func (s *Seen) diagnose(ctx context.Context) (*heal.Diagnosis, error) {
 	signs, err := s.signs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the signs: %w", err)

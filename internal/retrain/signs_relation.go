@@ -26,13 +26,17 @@ type evidence struct {
 	outputs  []float64 // row-major
 	length   int64     // of the window, µs; 0 without times
 	start    int64
+	parts    int // batches of the window
 }
 
 // evidence predicts the training rows' second half by models of what came
 // before, and the unseen rows by the champion.
 func (s *Seen) evidence(ctx context.Context) (*evidence, error) {
+	if s.known != nil {
+		return s.known, nil
+	}
 	n, k := s.Rows.Len(), s.Champion.Template.Outputs()
-	e := &evidence{template: s.Champion.Template, labels: s.Rows.Labels, first: s.first()}
+	e := &evidence{template: s.Champion.Template, labels: s.Rows.Labels, first: s.first(), parts: batches}
 	if t := s.Rows.Times; t != nil && e.first < n && t[e.first] != table.NoTime {
 		e.times, e.start, e.length = t, t[e.first], max(t[n-1]-t[e.first]+1, 1)
 		if !s.From.IsZero() && s.From.UnixMicro() <= e.start {
@@ -77,6 +81,7 @@ func (s *Seen) evidence(ctx context.Context) (*evidence, error) {
 		copy(e.outputs[s.Unseen*k:], p.Outputs)
 	}
 	e.choose(k)
+	s.known = e
 	return e, nil
 }
 
@@ -130,13 +135,13 @@ func (e *evidence) block(i int) int {
 	if e.length > 0 && e.times[i] != table.NoTime {
 		d := e.times[i] - e.start
 		if d >= 0 {
-			return int(d * batches / e.length)
+			return int(d * int64(e.parts) / e.length)
 		}
 		return int((d+1)/e.length) - 1
 	}
 	size := max(n-e.first, 1)
 	if i >= e.first {
-		return (i - e.first) * batches / size
+		return (i - e.first) * e.parts / size
 	}
 	return -1<<20 + i/size
 }
@@ -145,16 +150,22 @@ func (e *evidence) block(i int) int {
 // champion knows: whether the model is right about others is no sign of what
 // became of the world.
 func (e *evidence) relate(r *monitor.Report, faults []heal.FaultSign) *heal.Relation {
+	then, now, columns, _ := e.outcomes(e.support(r, faults))
+	return heal.Relate(then, now, columns, e.template.Task.Classified())
+}
+
+// outcomes are the rows that have an output and that keep keeps, before the
+// window and in it; rows are the numbers of the latter.
+func (e *evidence) outcomes(keep func(i int) bool) (then, now heal.Outcomes, columns []heal.Binning, rows []int) {
 	columns, bin := e.bins()
-	known := e.support(r, faults)
-	var then, now heal.Outcomes
 	for i := e.from; i < len(e.labels); i++ {
-		if math.IsNaN(e.output[i]) || math.IsInf(e.output[i], 0) || !known(i) {
+		if math.IsNaN(e.output[i]) || math.IsInf(e.output[i], 0) || !keep(i) {
 			continue
 		}
 		o := &then
 		if i >= e.first {
 			o = &now
+			rows = append(rows, i)
 		}
 		o.Label, o.Output, o.Block = append(o.Label, e.labels[i]), append(o.Output, e.output[i]), append(o.Block, e.block(i))
 		for k := range columns {
@@ -164,7 +175,7 @@ func (e *evidence) relate(r *monitor.Report, faults []heal.FaultSign) *heal.Rela
 			o.Bins[k] = append(o.Bins[k], bin[k](i))
 		}
 	}
-	return heal.Relate(then, now, columns, e.template.Task.Classified())
+	return then, now, columns, rows
 }
 
 const (
