@@ -29,6 +29,7 @@ const (
 	exitUsage       = 2
 	exitDrift       = 10
 	exitRejected    = 11
+	exitDrill       = 12
 	exitData        = 65
 	exitUnreachable = 69
 	exitWrite       = 73
@@ -42,6 +43,7 @@ const exitCodesText = `Exit codes of healml:
    2  wrong usage or configuration
   10  drift: drift was found
   11  train, retrain: the challenger was rejected, the champion stays
+  12  drill: a rehearsed fault was not seen or not healed as it must
   65  the input data or a file on disk is bad
   69  a needed service or port is not to be had
   73  cannot write: disk full, read-only, no permission

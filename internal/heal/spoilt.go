@@ -11,8 +11,8 @@ type Spoilt struct {
 	// Evidence is the log of the Bayes factor of the batches against the usual
 	// share.
 	Evidence float64 `json:"evidence"`
-	// Column is the one that tells wrong labels from others best, and Bound how
-	// well: Cramér's V, 0 (not at all) to 1.
+	// Column is the one, or the two, that tell wrong labels from others best, and
+	// Bound how well: Cramér's V, 0 (not at all) to 1.
 	Column string  `json:"column,omitempty"`
 	Bound  float64 `json:"bound"`
 	// Moved and Spread are of the other labels of those batches: the mean of
@@ -37,7 +37,7 @@ const (
 	spoiltLeast = 0.03
 	// mostBound is the Cramér's V from which on wrong labels go with what a
 	// column or a source says.
-	mostBound = 0.25
+	mostBound = 0.3
 	// doubtful is the chance to be wrong from which on a label of a spoilt batch
 	// is left out; counted as wrong are those that are likelier so than not.
 	doubtful = 0.2
@@ -78,11 +78,7 @@ func FindSpoilt(then, now Outcomes, columns []Binning, sources []string, classes
 	if s.batches(f); s.Rows == 0 {
 		return nil
 	}
-	for k, c := range columns {
-		if v := bound(s.wrong, s.in, now.Bins[k], len(c.Bins)); v > s.Bound {
-			s.Column, s.Bound = c.Column, v
-		}
-	}
+	s.weighColumns(now, columns)
 	s.blameSources(sources)
 	if n, ok := f.(*numberFrame); ok {
 		s.weighOthers(n)
@@ -121,6 +117,26 @@ func (s *spoiltSearch) batches(f frame) {
 		lo += b.rows
 	}
 	s.Share = count / float64(max(s.Rows, 1))
+}
+
+// weighColumns finds what tells wrong labels best, one column or two together:
+// a holiday, say, is a weekday whose mornings are quiet.
+func (s *spoiltSearch) weighColumns(now Outcomes, columns []Binning) {
+	both := make([]int, len(s.in))
+	for k, c := range columns {
+		if v := bound(s.wrong, s.in, now.Bins[k], len(c.Bins)); v > s.Bound {
+			s.Column, s.Bound = c.Column, v
+		}
+		for j := range k {
+			n := len(columns[j].Bins) + 1
+			for i, b := range now.Bins[k] {
+				both[i] = (b+1)*n + now.Bins[j][i] + 1
+			}
+			if v := bound(s.wrong, s.in, both, n*(len(c.Bins)+1)); v > s.Bound {
+				s.Column, s.Bound = columns[j].Column+" and "+c.Column, v
+			}
+		}
+	}
 }
 
 // weighOthers compares the labels of the spoilt batches that are not in doubt

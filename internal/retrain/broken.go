@@ -28,38 +28,63 @@ var teaching = []string{"absent", "empty", "unit"}
 // comparing each with the reference that the champion was made with. Rows of
 // one time are never parted. What may be undone is undone, and told in
 // repaired; of what may not, the rows are left out, and told in excluded.
+//
+// A fault begins and ends within a stretch, where it may be too little to be
+// found. So what undoes it in one is done in the stretches beside it as well: it
+// changes nothing but values that came bent.
 func (h *history) sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may inspect.Allowed) (*table.Table, error) {
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
-	rows := logged
+	parts := stretches(logged.Column(orderColumn).Times)
+	steps := make([][]repair.Step, len(parts))
 	skeleton := inspect.Thin(reference, inspect.ReferenceRows)
-	for _, s := range stretches(logged.Column(orderColumn).Times) {
+	for k, s := range parts {
 		batch := logged.Take(s)
 		faults, err := inspect.Faults(ctx, skeleton, batch, t, orderColumn)
 		if err != nil {
 			return nil, err
 		}
-		steps := inspect.Steps(faults, reference, may)
-		if f := lasting(faults, steps); f != nil {
+		steps[k] = inspect.Steps(faults, reference, may)
+		if f := lasting(faults, steps[k]); f != nil {
 			h.excluded = append(h.excluded, exclusion(batch, f.Column, f.Detail, len(s)))
 			h.out.add(batch.Column(idColumn), batch.Column(orderColumn).Times, f.Column, f.Detail)
 			mark(bad, s)
-			continue
 		}
-		if len(steps) == 0 {
+	}
+	rows := logged
+	for k, s := range parts {
+		mine := beside(steps, k)
+		if bad[s[0]] || len(mine) == 0 {
 			continue
 		}
 		these := make([]bool, len(bad))
 		mark(these, s)
-		next, _, counts := repair.Table(rows, steps, these)
+		next, _, counts := repair.Table(rows, mine, these)
 		rows = next
-		for i, step := range steps {
+		for i, step := range mine {
 			if counts[i] > 0 {
-				h.repaired = append(h.repaired, exclusion(batch, step.Column, step.Words(), counts[i]))
+				h.repaired = append(h.repaired, exclusion(logged.Take(s), step.Column, step.Words(), counts[i]))
 			}
 		}
 	}
 	return exclude(rows, bad), nil
+}
+
+// beside are the steps of a stretch and, of other columns or levels, of the two
+// beside it.
+func beside(steps [][]repair.Step, k int) []repair.Step {
+	out := slices.Clone(steps[k])
+	for _, j := range []int{k - 1, k + 1} {
+		if j < 0 || j >= len(steps) {
+			continue
+		}
+		for _, s := range steps[j] {
+			if !slices.ContainsFunc(out, func(x repair.Step) bool { return x.Column == s.Column && x.Kind == s.Kind && x.New == s.New }) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 func mark(rows []bool, these []int) {
