@@ -50,6 +50,9 @@ type Metrics struct {
 	Baseline map[string]float64 `json:"baseline,omitempty"`
 	Last     map[string]float64 `json:"last,omitempty"`
 	Champion map[string]float64 `json:"champion,omitempty"`
+	// Newest is Holdout on the newest of its rows alone, of a version made by
+	// healing; else nil.
+	Newest map[string]float64 `json:"newest,omitempty"`
 	// Iterations is the number of boosting rounds in the model.
 	Iterations int `json:"iterations,omitempty"`
 	// Importance is nil in versions that were made before it was measured.
@@ -64,7 +67,7 @@ func (m *Metrics) Validate() error {
 	for _, part := range []struct {
 		name   string
 		values map[string]float64
-	}{{"holdout", m.Holdout}, {"baseline", m.Baseline}, {"last", m.Last}, {"champion", m.Champion}} {
+	}{{"holdout", m.Holdout}, {"baseline", m.Baseline}, {"last", m.Last}, {"champion", m.Champion}, {"newest", m.Newest}} {
 		for _, k := range slices.Sorted(maps.Keys(part.values)) {
 			if v := part.values[k]; math.IsNaN(v) || math.IsInf(v, 0) {
 				return fmt.Errorf("metrics: %s %s is %v, expected a finite number", part.name, k, v)

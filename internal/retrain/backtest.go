@@ -98,9 +98,18 @@ func rowMetric(l *registry.Loaded) score.Metric {
 	return train.RowMetric(score.Metric(l.Metrics.Metric), l.Model.Template.Task)
 }
 
-// expectedLoss is the mean loss of a version on its holdout; 0 when it was
-// published without one.
-func expectedLoss(l *registry.Loaded) float64 { return l.Metrics.Holdout[string(rowMetric(l))] }
+// expectedLoss is the mean loss of a version on its holdout, or on the newest
+// rows of it where that is less: a version that was made because things had
+// changed is held to what it promised after the change. It is 0 when the version
+// was published without a holdout.
+func expectedLoss(l *registry.Loaded) float64 {
+	metric := string(rowMetric(l))
+	loss := l.Metrics.Holdout[metric]
+	if newest, ok := l.Metrics.Newest[metric]; ok {
+		loss = min(loss, newest)
+	}
+	return loss
+}
 
 // newestLoss is the champion's mean loss on as many of the newest rows as a
 // block has, of those that it has not learnt from; 0 when they are too few to

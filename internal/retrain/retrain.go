@@ -370,6 +370,7 @@ func (in *Incident) bundle(r *train.Result, champion *registry.Loaded, o Options
 	m := &registry.Metrics{
 		Metric: in.Metric, Rows: won.All.Rows, From: won.From, To: won.To, Iterations: r.Best,
 		Holdout: map[string]float64{in.Metric: won.All.Loss}, Champion: map[string]float64{in.Metric: won.All.Champion},
+		Newest:     map[string]float64{in.Metric: won.Newest.Loss},
 		Importance: registry.NewImportance(rows.Template, r.Trees, nil, "", 0),
 	}
 	b := &registry.Bundle{
