@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/healml/healml/internal/present"
 )
 
 // standing is what a report comes to, for the mark beside its verdict.
@@ -78,10 +80,10 @@ func (r *Report) advice() []advice {
 			break
 		}
 		if f.Column == "" {
-			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + sentence(printable(f.Detail)) + " " + cure(f.Kind))})
+			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + sentence(present.Printable(f.Detail)) + " " + cure(f.Kind))})
 			continue
 		}
-		out = append(out, advice{Do: "Mend the feed of " + shown(f.Column) + ": " + sentence(printable(f.Detail))})
+		out = append(out, advice{Do: "Mend the feed of " + present.Shown(f.Column) + ": " + sentence(present.Printable(f.Detail))})
 	}
 	if len(out) > 0 {
 		out = append(out, advice{Do: "Compare again once it is mended. A model that learns from damaged rows learns the damage.", Command: r.again()})
@@ -102,7 +104,7 @@ func (r *Report) healing() []advice {
 	suffers := p != nil && p.Drift
 	switch {
 	case !r.Drift && !r.EnoughRows:
-		return []advice{{Do: fmt.Sprintf("Wait for more rows: a verdict takes %s of each sample.", thousands(r.Settings.MinRows)), Command: r.again()}}
+		return []advice{{Do: fmt.Sprintf("Wait for more rows: a verdict takes %s of each sample.", present.Thousands(r.Settings.MinRows)), Command: r.again()}}
 	case !r.Drift && len(r.Faults) > 0:
 		return nil
 	case !r.Drift && p.uneven():
@@ -184,25 +186,16 @@ func sentence(s string) string {
 	return s + "."
 }
 
-// shown is a name from data as people may see it: letters without shape as �,
-// a name that cannot be seen in quotes.
-func shown(name string) string {
-	if s := printable(name); strings.Trim(s, " \u00a0\u2003\u3000\u200b\u200c\u200d") != "" {
-		return s
-	}
-	return strconv.Quote(name)
-}
-
 // when shortens a moment: a date alone at midnight, no seconds, "row 12,345"
 // for the number of a row. Other texts stay as they are.
 func when(at string) string {
 	if n, err := strconv.Atoi(at); err == nil {
-		return "row " + thousands(n)
+		return "row " + present.Thousands(n)
 	}
 	t, err := time.Parse(time.RFC3339, at)
 	switch {
 	case err != nil:
-		return cut(printable(at), longLevel)
+		return present.Cut(present.Printable(at), longLevel)
 	case t.Equal(t.UTC().Truncate(24 * time.Hour)):
 		return t.UTC().Format("2006-01-02")
 	}
@@ -232,7 +225,7 @@ func (c *Column) told() string {
 	if s == "" {
 		return "It is not distributed as it was."
 	}
-	return capital(sentence(printable(s)))
+	return capital(sentence(present.Printable(s)))
 }
 
 // capital makes the first letter of s a great one.
@@ -255,7 +248,7 @@ func (c *Column) since() *Since {
 func (s *Segment) where() string {
 	var parts []string
 	for _, c := range s.Where {
-		parts = append(parts, shown(c.Column)+" is "+strconv.Quote(printable(c.Level)))
+		parts = append(parts, present.Shown(c.Column)+" is "+strconv.Quote(present.Printable(c.Level)))
 	}
 	return strings.Join(parts, " and ")
 }
@@ -263,9 +256,9 @@ func (s *Segment) where() string {
 // told is the segment as a sentence.
 func (s *Segment) told() string {
 	if s.Text != "" {
-		return capital(sentence(printable(s.Text)))
+		return capital(sentence(present.Printable(s.Text)))
 	}
-	return fmt.Sprintf("%s of the rows, where %s, carry %s of the change.", percent(float64(s.Share)), s.where(), percent(float64(s.Explains)))
+	return fmt.Sprintf("%s of the rows, where %s, carry %s of the change.", present.Percent(float64(s.Share)), s.where(), present.Percent(float64(s.Explains)))
 }
 
 // budget says how often a report may be wrong.
@@ -273,7 +266,7 @@ func (r *Report) budget() string {
 	if c := r.Calibration; c != nil && c.PerYear > 0 {
 		s := fmt.Sprintf("at most %s a year", alarms(c.PerYear))
 		if c.Checks > 0 {
-			s += fmt.Sprintf(", over %s comparisons", short(float64(c.Checks)))
+			s += fmt.Sprintf(", over %s comparisons", present.Short(float64(c.Checks)))
 		}
 		return s
 	}
@@ -284,14 +277,14 @@ func (r *Report) budget() string {
 	if level == 0 {
 		return "not known"
 	}
-	return "a chance of " + percent(level) + " a comparison"
+	return "a chance of " + present.Percent(level) + " a comparison"
 }
 
 func alarms(n Number) string {
 	if n == 1 {
 		return "1 false alarm"
 	}
-	return short(float64(n)) + " false alarms"
+	return present.Short(float64(n)) + " false alarms"
 }
 
 // bound says how the bound of the p-values came about.
@@ -299,22 +292,22 @@ func (r *Report) bound() []string {
 	c := r.Calibration
 	var out []string
 	if c == nil {
-		return append(out, fmt.Sprintf("The bounds of the p-values keep the chance of any false alarm in one comparison at %s, over all columns together (Holm's rule).", percent(r.Settings.Alpha)))
+		return append(out, fmt.Sprintf("The bounds of the p-values keep the chance of any false alarm in one comparison at %s, over all columns together (Holm's rule).", present.Percent(r.Settings.Alpha)))
 	}
 	if c.PerYear > 0 && c.Checks > 0 {
-		out = append(out, fmt.Sprintf("The budget of %s a year, shared out over %s comparisons a year, leaves each a chance of %s.", alarms(c.PerYear), short(float64(c.Checks)), percent(float64(c.Level))))
+		out = append(out, fmt.Sprintf("The budget of %s a year, shared out over %s comparisons a year, leaves each a chance of %s.", alarms(c.PerYear), present.Short(float64(c.Checks)), present.Percent(float64(c.Level))))
 	} else if c.Level > 0 {
-		out = append(out, fmt.Sprintf("One comparison alarms without cause with a chance of %s.", percent(float64(c.Level))))
+		out = append(out, fmt.Sprintf("One comparison alarms without cause with a chance of %s.", present.Percent(float64(c.Level))))
 	}
 	if c.Resamples > 0 {
-		out = append(out, fmt.Sprintf("The p-values were set by %s resamples of the reference, in blocks of %s steps, so that what the columns do by themselves counts as usual.", thousands(c.Resamples), thousands(c.Block)))
+		out = append(out, fmt.Sprintf("The p-values were set by %s resamples of the reference, in blocks of %s steps, so that what the columns do by themselves counts as usual.", present.Thousands(c.Resamples), present.Thousands(c.Block)))
 	} else {
 		out = append(out, "The reference is too short to be resampled: the p-values are those of theory.")
 	}
 	if len(c.Seasons) > 0 {
 		var names []string
 		for _, s := range c.Seasons {
-			names = append(names, cut(printable(s), longLevel))
+			names = append(names, present.Cut(present.Printable(s), longLevel))
 		}
 		out = append(out, "Like was compared with like, by: "+strings.Join(names, ", ")+".")
 	}

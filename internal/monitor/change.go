@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 )
 
@@ -90,7 +91,7 @@ func (j *job) change(a after) *Change {
 		c.Kind, c.Text, c.By = EmptyChange, "every value is missing", Number(now-then)
 	case j.compared.Strongest().Name == "missing":
 		c.Kind, c.By = MissingChange, Number(now-then)
-		c.Text = fmt.Sprintf("missing values went from %s to %s", percent(then), percent(now))
+		c.Text = fmt.Sprintf("missing values went from %s to %s", present.Percent(then), present.Percent(now))
 	case j.kind == schema.Numeric:
 		j.numberChange(c, a.values)
 	default:
@@ -117,7 +118,7 @@ func (j *job) levelChange(c *Change, a after) {
 	var fresh []string
 	for _, l := range a.levels {
 		if l.Unseen && len(fresh) < 5 {
-			fresh = append(fresh, strconv.Quote(cut(l.Level, longLevel)))
+			fresh = append(fresh, strconv.Quote(present.Cut(l.Level, longLevel)))
 		}
 	}
 	top := a.mostCertain(total(j.then.levels.Totals(len(j.dict.names))))
@@ -129,7 +130,7 @@ func (j *job) levelChange(c *Change, a after) {
 				break
 			}
 		}
-		c.Text = fmt.Sprintf("%s of the rows have levels that the reference lacks: %s", percent(a.unseen), list(fresh))
+		c.Text = fmt.Sprintf("%s of the rows have levels that the reference lacks: %s", present.Percent(a.unseen), list(fresh))
 		return
 	}
 	if len(a.levels) == 0 {
@@ -137,11 +138,11 @@ func (j *job) levelChange(c *Change, a after) {
 		return
 	}
 	c.Kind, c.By, c.New = ShareChange, top.Now-top.Then, top.Level
-	c.Text = fmt.Sprintf("the share of %q went from %s to %s", cut(top.Level, longLevel), percent(float64(top.Then)), percent(float64(top.Now)))
+	c.Text = fmt.Sprintf("the share of %q went from %s to %s", present.Cut(top.Level, longLevel), present.Percent(float64(top.Then)), present.Percent(float64(top.Now)))
 	for _, l := range a.levels[:min(len(a.levels), 3)] {
 		if float64(l.Then)*float64(a.rows) >= lostRows && l.Now <= lostShare*l.Then && float64(l.Then) >= newLevelShare*a.moved {
 			c.Kind, c.By, c.Old, c.New = LostLevelChange, l.Now-l.Then, l.Level, ""
-			c.Text = fmt.Sprintf("%q, which %s of the rows had, is gone", cut(l.Level, longLevel), percent(float64(l.Then)))
+			c.Text = fmt.Sprintf("%q, which %s of the rows had, is gone", present.Cut(l.Level, longLevel), present.Percent(float64(l.Then)))
 			return
 		}
 	}
@@ -174,16 +175,16 @@ func (j *job) numberChange(c *Change, b []float64) {
 	x, y := withoutMode(a, b)
 	apart := ""
 	if len(x) < len(a) {
-		apart = fmt.Sprintf(", apart from the rows with %s", short(modeOf(a)))
+		apart = fmt.Sprintf(", apart from the rows with %s", present.Short(modeOf(a)))
 	}
 	m := mapOf(x, y)
-	q := func(v []float64, p float64) string { return short(drift.Quantile(v, p)) }
+	q := func(v []float64, p float64) string { return present.Short(drift.Quantile(v, p)) }
 	switch strongest := j.compared.Strongest().Name; {
 	case strongest == "spike" && m.affine < explained:
 		c.Kind, c.Text = ShareChange, j.column.numberReason(strongest)
 		if v, then, now := heaviest(a, b); math.Abs(now-then) >= heavyMoved {
-			c.By, c.New = Number(now-then), short(v)
-			c.Text = fmt.Sprintf("the share of the value %s went from %s to %s", short(v), percent(then), percent(now))
+			c.By, c.New = Number(now-then), present.Short(v)
+			c.Text = fmt.Sprintf("the share of the value %s went from %s to %s", present.Short(v), present.Percent(then), present.Percent(now))
 		}
 	case m.shift >= explained && m.shift >= m.scale:
 		c.Kind, c.By = ShiftChange, Number(m.by)
@@ -198,7 +199,7 @@ func (j *job) numberChange(c *Change, b []float64) {
 		if by < 1 {
 			what = "drew together"
 		}
-		c.Text = fmt.Sprintf("the values %s by a factor of %s%s; the middle half went from %s … %s to %s … %s", what, short(by), apart, q(x, 0.25), q(x, 0.75), q(y, 0.25), q(y, 0.75))
+		c.Text = fmt.Sprintf("the values %s by a factor of %s%s; the middle half went from %s … %s to %s … %s", what, present.Short(by), apart, q(x, 0.25), q(x, 0.75), q(y, 0.25), q(y, 0.75))
 	default:
 		c.Kind, c.Text = ShapeChange, j.column.numberReason(strongest)
 	}
@@ -238,9 +239,9 @@ func heaviest(a, b []float64) (value, then, now float64) {
 
 func signed(v float64) string {
 	if v > 0 {
-		return "+" + short(v)
+		return "+" + present.Short(v)
 	}
-	return short(v)
+	return present.Short(v)
 }
 
 func inSD(v, sd float64) string {
@@ -278,19 +279,19 @@ func (j *job) clipped(c *Change, b []float64) bool {
 	c.Kind = ClipChange
 	where := ""
 	if low {
-		c.Old, where = short(lo), "below "+short(lo)
+		c.Old, where = present.Short(lo), "below "+present.Short(lo)
 		c.By = Number(at(b, lo) / m)
 	}
 	if high {
-		c.New = short(hi)
+		c.New = present.Short(hi)
 		if low {
-			where += " and above " + short(hi)
+			where += " and above " + present.Short(hi)
 		} else {
-			where, c.By = "above "+short(hi), 0
+			where, c.By = "above "+present.Short(hi), 0
 		}
 		c.By += Number(at(b, hi) / m)
 	}
-	c.Text = fmt.Sprintf("the values are cut off %s: %s of them stand at the bound", where, percent(float64(c.By)))
+	c.Text = fmt.Sprintf("the values are cut off %s: %s of them stand at the bound", where, present.Percent(float64(c.By)))
 	return true
 }
 

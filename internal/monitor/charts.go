@@ -6,65 +6,9 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/healml/healml/internal/present"
 )
-
-// A drawing is one SVG that stretches to the width that it is given; its
-// corner is 0,0 and its size wide × high units, which are whole numbers to
-// keep the page small. Names, numbers and axes are written around it in HTML,
-// where they stay legible at every width.
-type drawing struct {
-	b    strings.Builder
-	wide int
-}
-
-// high is the height of every drawing in its own units.
-const high = 100
-
-// draw begins a drawing. The label tells those who cannot see it what it
-// shows; without one it is hidden from them, for what stands beside it in text.
-func draw(class string, wide int, label string) *drawing {
-	d := &drawing{wide: wide}
-	fmt.Fprintf(&d.b, `<svg class="%s" viewBox="0 0 %d %d" preserveAspectRatio="none"`, class, wide, high)
-	if label == "" {
-		d.b.WriteString(` aria-hidden="true">`)
-	} else {
-		fmt.Fprintf(&d.b, ` role="img" aria-label="%s">`, template.HTMLEscapeString(printable(label)))
-	}
-	return d
-}
-
-// html ends the drawing. What is in it are numbers, class names of this file
-// and one escaped label.
-func (d *drawing) html() template.HTML {
-	d.b.WriteString("</svg>")
-	return template.HTML(d.b.String()) //nolint:gosec // see above
-}
-
-func (d *drawing) path(class, p string) {
-	if p != "" {
-		d.b.WriteString(`<path class="` + class + `" d="` + p + `"/>`)
-	}
-}
-
-func (d *drawing) rect(class string, x, y, w, h int) {
-	fmt.Fprintf(&d.b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d"/>`, class, x, y, w, h)
-}
-
-// line goes straight down at x.
-func (d *drawing) line(class string, x int) { d.path(class, fmt.Sprintf("M%d 0V%d", x, high)) }
-
-// dot is a round mark however the drawing is stretched: a line of no length
-// with round ends.
-func (d *drawing) dot(class string, x, y int) { d.path(class, fmt.Sprintf("M%d %dh0", x, y)) }
-
-// at places v on an axis from lo to hi that is size units long. NaN is no place.
-func at(v, lo, hi float64, size int) (int, bool) {
-	f := (v - lo) / (hi - lo)
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return 0, false
-	}
-	return int(math.Round(min(max(f, 0), 1) * float64(size))), true
-}
 
 // span is the least and the greatest finite number; ok is false without any.
 func span(v ...[]Number) (lo, hi float64, ok bool) {
@@ -82,15 +26,15 @@ func span(v ...[]Number) (lo, hi float64, ok bool) {
 // skyline is the outline of bars of equal width, closed along the ground.
 func skyline(v []float64, top float64, wide int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "M0 %d", high)
+	fmt.Fprintf(&b, "M0 %d", present.High)
 	for i, x := range v {
-		y := high
-		if h, ok := at(x, 0, top, high); ok {
+		y := present.High
+		if h, ok := present.At(x, 0, top, present.High); ok {
 			y -= h
 		}
 		fmt.Fprintf(&b, "V%dH%d", y, (i+1)*wide/len(v))
 	}
-	fmt.Fprintf(&b, "V%d", high)
+	fmt.Fprintf(&b, "V%d", present.High)
 	return b.String()
 }
 
@@ -108,10 +52,10 @@ func histogramDrawing(h *Histogram, class string, n int, label string) template.
 	if top == 0 {
 		return ""
 	}
-	d := draw(class, 240, label)
-	d.path("a", skyline(then, top, d.wide))
-	d.path("b", skyline(now, top, d.wide))
-	return d.html()
+	d := present.Draw(class, 240, label)
+	d.Path("a", skyline(then, top, d.Wide))
+	d.Path("b", skyline(now, top, d.Wide))
+	return d.HTML()
 }
 
 // levelsDrawing is a small picture of the shares of levels: each a pair of bars.
@@ -124,28 +68,28 @@ func levelsDrawing(ls []LevelPair, class string) template.HTML {
 			}
 		}
 	}
-	d := draw(class, 240, "")
-	step := d.wide / len(ls)
+	d := present.Draw(class, 240, "")
+	step := d.Wide / len(ls)
 	for i, l := range ls {
-		if h, ok := at(float64(l.Then), 0, top, high); ok && h > 0 {
-			d.rect("a", i*step+step/8, high-h, 3*step/8, h)
+		if h, ok := present.At(float64(l.Then), 0, top, present.High); ok && h > 0 {
+			d.Rect("a", i*step+step/8, present.High-h, 3*step/8, h)
 		}
-		if h, ok := at(float64(l.Now), 0, top, high); ok && h > 0 {
-			d.rect("b", i*step+step/2, high-h, 3*step/8, h)
+		if h, ok := present.At(float64(l.Now), 0, top, present.High); ok && h > 0 {
+			d.Rect("b", i*step+step/2, present.High-h, 3*step/8, h)
 		}
 	}
-	return d.html()
+	return d.HTML()
 }
 
 // bars are a level's shares: then above, now below, on a scale up to top.
 func bars(then, now Number, top float64) template.HTML {
-	d := draw("bars", 200, "")
+	d := present.Draw("bars", 200, "")
 	for i, n := range []Number{then, now} {
-		if w, ok := at(float64(n), 0, top, d.wide); ok && w > 0 {
-			d.rect([...]string{"a", "b"}[i], 0, 12+40*i, max(w, 1), 34)
+		if w, ok := present.At(float64(n), 0, top, d.Wide); ok && w > 0 {
+			d.Rect([...]string{"a", "b"}[i], 0, 12+40*i, max(w, 1), 34)
 		}
 	}
-	return d.html()
+	return d.HTML()
 }
 
 // The units of a step and of the gap between then and now.
@@ -176,16 +120,16 @@ func stepLine(v []Number, from int, lo, hi float64) string {
 	var b strings.Builder
 	last, usual := -len(v)-1, stride(v)
 	for i, n := range v {
-		y, ok := at(float64(n), lo, hi, high-10)
+		y, ok := present.At(float64(n), lo, hi, present.High-10)
 		if !ok {
 			continue
 		}
 		x := from + stepWide*i + stepWide/2
 		switch {
 		case i-last <= usual:
-			fmt.Fprintf(&b, "L%d %d", x, high-5-y)
+			fmt.Fprintf(&b, "L%d %d", x, present.High-5-y)
 		default: // the stroke of no length shows a value that stands alone
-			fmt.Fprintf(&b, "M%d %dh0", x, high-5-y)
+			fmt.Fprintf(&b, "M%d %dh0", x, present.High-5-y)
 		}
 		last = i
 	}
@@ -221,14 +165,14 @@ func trendDrawing(t *Trend, x axis, lo, hi float64, mark *place, label string) t
 		pad := max(math.Abs(lo)/10, 1e-9)
 		lo, hi = lo-pad, hi+pad
 	}
-	d := draw("chart", max(x.wide(), 1), label)
-	d.place(x, mark)
-	if level, ok := at(average(t.Then), lo, hi, high-10); ok && x.now > 0 {
-		d.path("level", fmt.Sprintf("M0 %dH%d", high-5-level, d.wide))
+	d := present.Draw("chart", max(x.wide(), 1), label)
+	mark.mark(d, x)
+	if level, ok := present.At(average(t.Then), lo, hi, present.High-10); ok && x.now > 0 {
+		d.Path("level", fmt.Sprintf("M0 %dH%d", present.High-5-level, d.Wide))
 	}
-	d.path("ta", stepLine(t.Then, 0, lo, hi))
-	d.path("tb", stepLine(t.Now, x.start(), lo, hi))
-	return d.html()
+	d.Path("ta", stepLine(t.Then, 0, lo, hi))
+	d.Path("tb", stepLine(t.Now, x.start(), lo, hi))
+	return d.HTML()
 }
 
 func average(v []Number) float64 {
@@ -244,13 +188,13 @@ func average(v []Number) float64 {
 // place is where a change began, in steps of the current rows; Lo ≤ At ≤ Hi.
 type place struct{ At, Lo, Hi float64 }
 
-func (d *drawing) place(x axis, p *place) {
+func (p *place) mark(d *present.Drawing, x axis) {
 	if p == nil {
 		return
 	}
 	to := func(v float64) int { return x.start() + int(math.Round(v*stepWide)) }
-	d.rect("band", to(p.Lo), 0, max(to(p.Hi)-to(p.Lo), 2), high)
-	d.line("mark", to(p.At))
+	d.Rect("band", to(p.Lo), 0, max(to(p.Hi)-to(p.Lo), 2), present.High)
+	d.Line("mark", to(p.At))
 }
 
 // place finds a beginning on the timeline; nil when it is not on it.
@@ -306,8 +250,8 @@ func (t *Timeline) step(moment string) (float64, bool) {
 
 // rowsDrawing shows the rows of each step, either sample against its own most.
 func rowsDrawing(t *Timeline, x axis, topThen, topNow int, mark *place, label string) template.HTML {
-	d := draw("rows", max(x.wide(), 1), label)
-	d.place(x, mark)
+	d := present.Draw("rows", max(x.wide(), 1), label)
+	mark.mark(d, x)
 	for k, s := range [][]Step{t.Then, t.Now} {
 		v := make([]float64, len(s))
 		for i := range s {
@@ -319,22 +263,22 @@ func rowsDrawing(t *Timeline, x axis, topThen, topNow int, mark *place, label st
 		}
 		var b strings.Builder
 		for i, n := range v {
-			if y, ok := at(n, 0, float64(max(top, 1)), high); ok && y > 0 {
-				fmt.Fprintf(&b, "M%d %dv-%dh%dv%dz", from+stepWide*i+1, high, y, stepWide-2, y)
+			if y, ok := present.At(n, 0, float64(max(top, 1)), present.High); ok && y > 0 {
+				fmt.Fprintf(&b, "M%d %dv-%dh%dv%dz", from+stepWide*i+1, present.High, y, stepWide-2, y)
 			}
 		}
-		d.path(class, b.String())
+		d.Path(class, b.String())
 	}
-	return d.html()
+	return d.HTML()
 }
 
 // laneDrawing marks the beginning of one column's change under the rows.
 func laneDrawing(x axis, p *place) template.HTML {
-	d := draw("lane", max(x.wide(), 1), "")
-	d.rect("past", 0, 0, stepWide*x.then, high)
-	d.rect("run", x.start()+int(math.Round(p.At*stepWide)), 35, max(int(math.Round((float64(x.now)-p.At)*stepWide)), 1), 30)
-	d.place(x, p)
-	return d.html()
+	d := present.Draw("lane", max(x.wide(), 1), "")
+	d.Rect("past", 0, 0, stepWide*x.then, present.High)
+	d.Rect("run", x.start()+int(math.Round(p.At*stepWide)), 35, max(int(math.Round((float64(x.now)-p.At)*stepWide)), 1), 30)
+	p.mark(d, x)
+	return d.HTML()
 }
 
 // An interval is a value with its bounds and what it is held against.
@@ -343,43 +287,43 @@ type interval struct{ now, lo, hi, then, limit Number }
 // intervalDrawing shows the interval as a bar with a dot, the value that it is
 // held against as a line and the limit as a dashed one, from lo to hi.
 func intervalDrawing(v interval, lo, hi float64) template.HTML {
-	d := draw("interval", 400, "")
-	d.path("level", fmt.Sprintf("M0 50H%d", d.wide))
-	if x, ok := at(float64(v.limit), lo, hi, d.wide); ok {
-		d.line("limit", x)
+	d := present.Draw("interval", 400, "")
+	d.Path("level", fmt.Sprintf("M0 50H%d", d.Wide))
+	if x, ok := present.At(float64(v.limit), lo, hi, d.Wide); ok {
+		d.Line("limit", x)
 	}
-	if x, ok := at(float64(v.then), lo, hi, d.wide); ok {
-		d.line("then", x)
+	if x, ok := present.At(float64(v.then), lo, hi, d.Wide); ok {
+		d.Line("then", x)
 	}
-	a, okA := at(float64(v.lo), lo, hi, d.wide)
-	b, okB := at(float64(v.hi), lo, hi, d.wide)
+	a, okA := present.At(float64(v.lo), lo, hi, d.Wide)
+	b, okB := present.At(float64(v.hi), lo, hi, d.Wide)
 	if okA && okB {
-		d.rect("b", a, 30, max(b-a, 2), 40)
+		d.Rect("b", a, 30, max(b-a, 2), 40)
 	}
-	if x, ok := at(float64(v.now), lo, hi, d.wide); ok {
-		d.dot("dot", x, 50)
+	if x, ok := present.At(float64(v.now), lo, hi, d.Wide); ok {
+		d.Dot("dot", x, 50)
 	}
-	return d.html()
+	return d.HTML()
 }
 
 // pairDrawing shows a measure then and now between lo and hi.
 func pairDrawing(then, now Number, lo, hi float64) template.HTML {
-	d := draw("interval", 200, "")
-	d.path("level", fmt.Sprintf("M0 50H%d", d.wide))
-	if x, ok := at(0, lo, hi, d.wide); ok {
-		d.line("zero", x)
+	d := present.Draw("interval", 200, "")
+	d.Path("level", fmt.Sprintf("M0 50H%d", d.Wide))
+	if x, ok := present.At(0, lo, hi, d.Wide); ok {
+		d.Line("zero", x)
 	}
-	a, okA := at(float64(then), lo, hi, d.wide)
-	b, okB := at(float64(now), lo, hi, d.wide)
+	a, okA := present.At(float64(then), lo, hi, d.Wide)
+	b, okB := present.At(float64(now), lo, hi, d.Wide)
 	if okA && okB {
-		d.path("move", fmt.Sprintf("M%d 50H%d", a, b))
+		d.Path("move", fmt.Sprintf("M%d 50H%d", a, b))
 	}
 	if okA {
-		d.dot("ring", a, 50)
-		d.dot("hole", a, 50)
+		d.Dot("ring", a, 50)
+		d.Dot("hole", a, 50)
 	}
 	if okB {
-		d.dot("dot", b, 50)
+		d.Dot("dot", b, 50)
 	}
-	return d.html()
+	return d.HTML()
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/healml/healml/internal/present"
 )
 
 // RenderDiff writes a difference for a terminal of the given width: both
@@ -20,12 +22,12 @@ func RenderDiff(w io.Writer, d *Difference, color bool, width int) error {
 	}{{"then", d.A}, {"now ", d.B}} {
 		head := fmt.Sprintf("%s  %s  %s", s.name, s.side.ReportID, s.side.Created)
 		if s.side.ModelVersion != "" {
-			head += "  " + printable(s.side.ModelVersion)
+			head += "  " + present.Printable(s.side.ModelVersion)
 		}
-		if _, err := fmt.Fprintf(w, "%s  %s rows\n", head, thousands(s.side.Rows)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s  %s rows\n", head, present.Thousands(s.side.Rows)); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "      %s\n", text.WrapSoft(printable(s.side.Verdict), max(width-6, 20)))
+		fmt.Fprintf(w, "      %s\n", text.WrapSoft(present.Printable(s.side.Verdict), max(width-6, 20)))
 	}
 	fmt.Fprintln(w)
 	if !d.SameReference {
@@ -35,7 +37,7 @@ func RenderDiff(w io.Writer, d *Difference, color bool, width int) error {
 		if len(names) == 0 {
 			return
 		}
-		line := fmt.Sprintf("%-16s %s", what, printable(strings.Join(names, ", ")))
+		line := fmt.Sprintf("%-16s %s", what, present.Printable(strings.Join(names, ", ")))
 		if color {
 			line = c.Sprint(line)
 		}
@@ -64,7 +66,7 @@ func (d *Difference) columns(w io.Writer) {
 		}
 		shown++
 		t.AppendRow(table.Row{
-			printable(cut(c.Column, longLevel)), c.Drift.String(), arrow(c.P, probability), arrow(c.PSI, short), arrow(c.Effect, percent), arrow(c.Mean, short), arrow(c.Missing, percent),
+			present.Printable(present.Cut(c.Column, longLevel)), c.Drift.String(), arrow(c.P, present.Probability), arrow(c.PSI, present.Short), arrow(c.Effect, present.Percent), arrow(c.Mean, present.Short), arrow(c.Missing, present.Percent),
 		})
 	}
 	if shown > 0 {
@@ -79,17 +81,17 @@ func (d *Difference) columns(w io.Writer) {
 // rest writes the metric and the faults of the feed.
 func (d *Difference) rest(w io.Writer, width int) {
 	if p := d.Performance; p != nil {
-		fmt.Fprintf(w, "%s %s on %s labelled rows\n", p.Metric, arrow(p.Value, short), arrow(p.Rows, short))
+		fmt.Fprintf(w, "%s %s on %s labelled rows\n", p.Metric, arrow(p.Value, present.Short), arrow(p.Rows, present.Short))
 	}
 	if p := d.Estimate; p != nil {
-		fmt.Fprintf(w, "%s %s, estimated for %s rows\n", p.Metric, arrow(p.Value, short), arrow(p.Rows, short))
+		fmt.Fprintf(w, "%s %s, estimated for %s rows\n", p.Metric, arrow(p.Value, present.Short), arrow(p.Rows, present.Short))
 	}
 	for _, g := range []struct {
 		what   string
 		faults []Fault
 	}{{"new fault", d.NewFaults}, {"fault is gone", d.GoneFaults}} {
 		for _, f := range g.faults {
-			fmt.Fprintf(w, "%s: %s\n", g.what, text.WrapSoft(printable(strings.TrimPrefix(f.Column+": "+f.Detail, ": ")), max(width-2, 20)))
+			fmt.Fprintf(w, "%s: %s\n", g.what, text.WrapSoft(present.Printable(strings.TrimPrefix(f.Column+": "+f.Detail, ": ")), max(width-2, 20)))
 		}
 	}
 }

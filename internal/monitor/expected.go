@@ -9,6 +9,7 @@ import (
 
 	"github.com/healml/healml/internal/estimate"
 	"github.com/healml/healml/internal/feature"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/table"
 )
 
@@ -74,15 +75,15 @@ func spanOf(t *table.Table, names ...string) int64 {
 // String says what is expected.
 func (e *Estimate) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s is expected to be %s", e.Metric, short(float64(e.Now)))
+	fmt.Fprintf(&s, "%s is expected to be %s", e.Metric, present.Short(float64(e.Now)))
 	if !math.IsNaN(float64(e.Lo)) && !math.IsInf(float64(e.Lo), 0) {
-		fmt.Fprintf(&s, " (%s to %s)", short(float64(e.Lo)), short(float64(e.Hi)))
+		fmt.Fprintf(&s, " (%s to %s)", present.Short(float64(e.Lo)), present.Short(float64(e.Hi)))
 	}
-	fmt.Fprintf(&s, " on these %s rows, was %s on the holdout", thousands(e.Rows), short(float64(e.Then)))
+	fmt.Fprintf(&s, " on these %s rows, was %s on the holdout", present.Thousands(e.Rows), present.Short(float64(e.Then)))
 	if r := e.Record; r != nil {
 		fmt.Fprintf(&s, "; %d of %d earlier estimates held the truth", r.Covered, r.Checked)
 		if !math.IsNaN(float64(r.Error)) {
-			fmt.Fprintf(&s, ", off by %s on average", percent(float64(r.Error)))
+			fmt.Fprintf(&s, ", off by %s on average", present.Percent(float64(r.Error)))
 		}
 	}
 	return s.String()

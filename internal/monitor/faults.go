@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 )
 
 // A factor is a slip of units.
@@ -50,7 +51,7 @@ func (j *job) numberFaults(a, b []float64) {
 	case len(b) == 0:
 		j.empty()
 	case len(b) >= frozenRows && b[0] == b[len(b)-1] && mode(a) < frozenShare:
-		j.fault(Fault{Kind: "frozen", Detail: fmt.Sprintf("every value is %s; the reference runs from %s to %s", short(b[0]), short(a[0]), short(a[len(a)-1]))})
+		j.fault(Fault{Kind: "frozen", Detail: fmt.Sprintf("every value is %s; the reference runs from %s to %s", present.Short(b[0]), present.Short(a[0]), present.Short(a[len(a)-1]))})
 	default:
 		j.unit(withoutMode(a, b))
 	}
@@ -59,7 +60,7 @@ func (j *job) numberFaults(a, b []float64) {
 // empty reports a column without any value, unless its being absent was.
 func (j *job) empty() {
 	if len(j.faults) == 0 && j.rows() > 0 {
-		j.fault(Fault{Kind: "empty", Detail: fmt.Sprintf("all %d values are missing; in the reference %s are", j.rows(), percent(float64(j.column.Missing.Then)))})
+		j.fault(Fault{Kind: "empty", Detail: fmt.Sprintf("all %d values are missing; in the reference %s are", j.rows(), present.Percent(float64(j.column.Missing.Then)))})
 	}
 }
 
@@ -115,7 +116,7 @@ func (j *job) unit(a, b []float64) {
 		what = " (" + best.what + "?)"
 	}
 	j.fault(Fault{Kind: "unit", Factor: best.by, Detail: fmt.Sprintf("the values look multiplied by %s%s: the median was %s and is %s",
-		short(best.by), what, short(drift.Quantile(a, 0.5)), short(drift.Quantile(b, 0.5)))})
+		present.Short(best.by), what, present.Short(drift.Quantile(a, 0.5)), present.Short(drift.Quantile(b, 0.5)))})
 }
 
 // weather reports whether values may be degrees Celsius: elsewhere the slip to
@@ -134,7 +135,7 @@ func (j *job) unitOfOne(a, b []float64) {
 	for _, f := range factors {
 		for _, by := range []float64{f.by, 1 / f.by} {
 			if math.Abs(r/by-1) < 1e-6 && (by < 0 || math.Abs(math.Log(by)) >= math.Log(unitSure)) {
-				j.fault(Fault{Kind: "unit", Factor: by, Detail: fmt.Sprintf("the values look multiplied by %s: %s became %s", short(by), short(a[0]), short(b[0]))})
+				j.fault(Fault{Kind: "unit", Factor: by, Detail: fmt.Sprintf("the values look multiplied by %s: %s became %s", present.Short(by), present.Short(a[0]), present.Short(b[0]))})
 				return
 			}
 		}
@@ -252,9 +253,9 @@ func (j *job) levelFaults(levels []LevelPair, then, now float64) {
 
 func (j *job) frozenLevel(l LevelPair) {
 	if l.Unseen {
-		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which the reference does not hold", cut(l.Level, longLevel))})
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which the reference does not hold", present.Cut(l.Level, longLevel))})
 	} else if l.Then < frozenShare {
-		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which had %s of the reference", cut(l.Level, longLevel), percent(float64(l.Then)))})
+		j.fault(Fault{Kind: "frozen", New: l.Level, Detail: fmt.Sprintf("every value is %q, which had %s of the reference", present.Cut(l.Level, longLevel), present.Percent(float64(l.Then)))})
 	}
 }
 
@@ -296,5 +297,5 @@ func sameShare(old, l LevelPair, then, now float64) bool {
 }
 
 func (j *job) rename(old, l LevelPair, alike bool) {
-	j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Alike: alike, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", cut(old.Level, longLevel), percent(float64(old.Then)), cut(l.Level, longLevel), percent(float64(l.Now)))})
+	j.fault(Fault{Kind: "renamed", Old: old.Level, New: l.Level, Alike: alike, Detail: fmt.Sprintf("%q (%s of the reference) is gone and looks renamed to %q (%s now)", present.Cut(old.Level, longLevel), present.Percent(float64(old.Then)), present.Cut(l.Level, longLevel), present.Percent(float64(l.Now)))})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/healml/healml/internal/present/pagetest"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -53,7 +54,7 @@ func TestHostileTexts(t *testing.T) {
 	if err := r.HTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	checkPage(t, page.String())
+	pagetest.Check(t, page.String())
 	if strings.Contains(page.String(), "<b>bold") || !strings.Contains(page.String(), "&lt;script&gt;alert(1)") || !strings.Contains(page.String(), "{{.Verdict}}") {
 		t.Error("texts are not shown as they are")
 	}
@@ -131,7 +132,7 @@ func TestPageStaysSmall(t *testing.T) {
 	if page.Len() > 500_000 || strings.Count(page.String(), "<svg") < 200 {
 		t.Errorf("%d bytes with %d charts", page.Len(), strings.Count(page.String(), "<svg"))
 	}
-	checkPage(t, page.String())
+	pagetest.Check(t, page.String())
 }
 
 // TestReadRefusesGaps: a report that lists a column and does not describe it is

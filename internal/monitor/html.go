@@ -8,39 +8,25 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"sync"
 
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 )
 
 //go:embed report.html.tmpl
 var pageSource string
 
-//go:embed report.css
-var pageStyle string
-
 // page is parsed when the first report is written: most runs write none.
 var page = sync.OnceValue(func() *template.Template {
 	t := template.New("report").Funcs(template.FuncMap{
-		"short": known(short), "small": known(small), "percent": known(percent), "prob": chance, "thousands": thousands, "when": when,
-		"name": func(s string) string { return cut(shown(s), longName) },
-		"text": func(s string) string { return cut(printable(s), longText) },
+		"short": known(present.Short), "small": known(present.Small), "percent": known(present.Percent), "prob": chance, "thousands": present.Thousands, "when": when,
+		"name": func(s string) string { return present.Cut(present.Shown(s), longName) },
+		"text": func(s string) string { return present.Cut(present.Printable(s), longText) },
 	})
-	template.Must(t.New("style").Parse(pageStyle))
+	template.Must(t.New("style").Parse(present.Style))
 	return template.Must(t.Parse(pageSource))
 })
-
-// small writes a distance with three decimals, where more would only be noise.
-func small(v float64) string {
-	switch {
-	case math.Abs(v) >= 10:
-		return short(v)
-	case v > 0 && v < 0.0005:
-		return "<0.001"
-	}
-	return strconv.FormatFloat(v, 'f', 3, 64)
-}
 
 // known formats a number, – when there is none.
 func known(format func(float64) string) func(Number) string {
@@ -203,7 +189,7 @@ func (v *view) Defects() (out []defect) {
 		return nil
 	}
 	for _, f := range v.Faults {
-		out = append(out, defect{f.Column, cut(changeWord(f.Kind), longLevel), sentence(cut(printable(f.Detail), longText)), cure(f.Kind)})
+		out = append(out, defect{f.Column, present.Cut(changeWord(f.Kind), longLevel), sentence(present.Cut(present.Printable(f.Detail), longText)), cure(f.Kind)})
 	}
 	return out
 }
@@ -259,11 +245,11 @@ func (r *Report) ranked() []string {
 
 func (r *Report) card(id, name string, c *Column, numbers []statistic) card {
 	v := card{
-		ID: id, Name: shown(name), Kind: string(c.Kind), Told: c.told(), Since: sinceWords(c.since()), Fault: r.faulty(name),
+		ID: id, Name: present.Shown(name), Kind: string(c.Kind), Told: c.told(), Since: sinceWords(c.since()), Fault: r.faulty(name),
 		Quantiles: c.Quantiles, Tests: c.Tests, Threshold: c.Threshold, Plot: c.plot(), Trend: r.trendView(c), column: c,
 	}
 	if c.Change != nil {
-		v.Word = cut(changeWord(c.Change.Kind), longLevel)
+		v.Word = present.Cut(changeWord(c.Change.Kind), longLevel)
 	}
 	for i, f := range r.Faults {
 		if f.Column == name && v.Cure == "" {
@@ -297,12 +283,12 @@ func (r *Report) segmentsOf(name string) []segmentView {
 		if s.Column != name {
 			continue
 		}
-		d := draw("bars", 200, "")
-		if w, ok := at(float64(s.Explains), 0, 1, d.wide); ok {
-			d.rect("track", 0, 25, d.wide, 50)
-			d.rect("b", 0, 25, w, 50)
+		d := present.Draw("bars", 200, "")
+		if w, ok := present.At(float64(s.Explains), 0, 1, d.Wide); ok {
+			d.Rect("track", 0, 25, d.Wide, 50)
+			d.Rect("b", 0, 25, w, 50)
 		}
-		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), d.html()})
+		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), d.HTML()})
 	}
 	return out
 }
@@ -313,11 +299,11 @@ func (c *Column) plot() *plot {
 		return nil
 	}
 	lo, hi := h.Edges[0], h.Edges[len(h.Edges)-1]
-	d := histogramDrawing(h, "chart", bins, fmt.Sprintf("Shares of values from %s to %s, reference and now", short(float64(lo)), short(float64(hi))))
+	d := histogramDrawing(h, "chart", bins, fmt.Sprintf("Shares of values from %s to %s, reference and now", present.Short(float64(lo)), present.Short(float64(hi))))
 	if d == "" {
 		return nil
 	}
-	return &plot{d, short(float64(lo)), short(float64(hi))}
+	return &plot{d, present.Short(float64(lo)), present.Short(float64(hi))}
 }
 
 func (c *Column) levelViews() (out []levelView, more int) {
@@ -330,7 +316,7 @@ func (c *Column) levelViews() (out []levelView, more int) {
 		}
 	}
 	for _, l := range c.Levels[:min(len(c.Levels), mostLevels)] {
-		out = append(out, levelView{cut(shown(l.Level), longLevel), l.Then, l.Now, l.Unseen, bars(l.Then, l.Now, top)})
+		out = append(out, levelView{present.Cut(present.Shown(l.Level), longLevel), l.Then, l.Now, l.Unseen, bars(l.Then, l.Now, top)})
 	}
 	return out, len(c.Levels) - len(out)
 }
@@ -350,7 +336,7 @@ func (r *Report) trendView(c *Column) *trendView {
 	if r.Timeline != nil && len(r.Timeline.Now) == x.now {
 		mark = r.Timeline.place(c.since())
 	}
-	v := &trendView{Of: cut(printable(t.Of), longLevel), ThenGrow: x.then, NowGrow: x.now}
+	v := &trendView{Of: present.Cut(present.Printable(t.Of), longLevel), ThenGrow: x.then, NowGrow: x.now}
 	v.Lo, v.Hi = format(lo), format(hi)
 	v.Drawing = trendDrawing(t, x, lo, hi, mark, fmt.Sprintf("%s by step, between %s and %s, reference then now", v.Of, v.Lo, v.Hi))
 	if l := r.Timeline; l != nil {
@@ -371,15 +357,15 @@ func (r *Report) row(name string, c *Column, spark bool) row {
 	if c.Drift {
 		v.Told, v.Since = c.told(), sinceWords(c.since())
 		if c.Change != nil {
-			v.Word = cut(changeWord(c.Change.Kind), longLevel)
+			v.Word = present.Cut(changeWord(c.Change.Kind), longLevel)
 		}
 	}
 	switch {
 	case c.Mean != nil && !math.IsNaN(float64(c.Mean.Then+c.Mean.Now)):
-		v.What = short(float64(c.Mean.Then)) + " → " + short(float64(c.Mean.Now))
+		v.What = present.Short(float64(c.Mean.Then)) + " → " + present.Short(float64(c.Mean.Now))
 	case len(c.Levels) > 0:
 		l := c.Levels[0]
-		v.What = fmt.Sprintf("%s: %s → %s", cut(shown(l.Level), 16), percent(float64(l.Then)), percent(float64(l.Now)))
+		v.What = fmt.Sprintf("%s: %s → %s", present.Cut(present.Shown(l.Level), 16), present.Percent(float64(l.Then)), present.Percent(float64(l.Now)))
 	}
 	if !spark {
 		return v
@@ -391,12 +377,4 @@ func (r *Report) row(name string, c *Column, spark bool) row {
 		v.Spark = levelsDrawing(c.Levels[:min(len(c.Levels), mostLevels)], "spark")
 	}
 	return v
-}
-
-// cut shortens s to n letters.
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > max(n, 2) {
-		return string(r[:max(n, 2)-1]) + "…"
-	}
-	return s
 }

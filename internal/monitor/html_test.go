@@ -2,18 +2,17 @@ package monitor
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"golang.org/x/net/html"
 	"pgregory.net/rapid"
+
+	"github.com/healml/healml/internal/present/pagetest"
 )
 
 // reports are all the shapes that a page must bear.
@@ -37,7 +36,7 @@ func TestPages(t *testing.T) {
 	for name, r := range reports() {
 		t.Run(name, func(t *testing.T) {
 			page := pageOf(t, r)
-			checkPage(t, page)
+			pagetest.Check(t, page)
 			if dir := os.Getenv("PAGES"); dir != "" {
 				if err := os.WriteFile(filepath.Join(dir, name+".html"), []byte(page), 0o644); err != nil {
 					t.Fatal(err)
@@ -47,193 +46,10 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// elements and attributes are all that a page may have: nothing that runs,
-// nothing that loads.
-var (
-	elements = regexp.MustCompile(`^(html|head|meta|title|style|body|header|nav|main|section|article|h1|h2|h3|p|ul|ol|li|dl|dt|dd|div|span|table|caption|thead|tbody|tr|th|td|b|i|em|small|bdi|a|code|time|figure|figcaption|details|summary|svg|path|rect)$`)
-	// viewbox is how the parser of tests spells what SVG calls viewBox.
-	attributes = regexp.MustCompile(`^(lang|charset|http-equiv|content|name|class|id|href|style|role|tabindex|scope|aria-(label|labelledby|hidden)|viewBox|viewbox|preserveAspectRatio|preserveaspectratio|d|x|y|width|height)$`)
-	void       = []string{"meta"}
-)
-
-// checkPage holds a page against what every page promises: nesting that a
-// parser need not mend, ids that are unique and links that lead somewhere in
-// the page, nothing active and nothing from elsewhere, and what a reader who
-// cannot see needs.
-func checkPage(t *testing.T, source string) {
-	t.Helper()
-	if strings.Contains(source, "ZgotmplZ") || strings.Contains(source, ">NaN") || regexp.MustCompile(`%![a-zA-Z]\(`).MatchString(source) {
-		t.Error("the page shows what was meant for a program")
-	}
-	if regexp.MustCompile(`(?i)url\(|@import|<script|javascript:`).MatchString(regexp.MustCompile(`(?s)</style>.*`).ReplaceAllString(source, "")) {
-		t.Error("the style needs something from elsewhere")
-	}
-	written := nesting(t, source)
-	root, err := html.Parse(strings.NewReader(source))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var read []string
-	ids, wanted := map[string]bool{}, []string{}
-	var headings []int
-	for n := range root.Descendants() {
-		if n.Type != html.ElementNode {
-			continue
-		}
-		parent := ""
-		if n.Parent != nil && n.Parent.Type == html.ElementNode {
-			parent = n.Parent.Data
-		}
-		read = append(read, parent+">"+n.Data)
-		if !elements.MatchString(n.Data) {
-			t.Errorf("the page has an element %s", n.Data)
-		}
-		a := map[string]string{}
-		for _, at := range n.Attr {
-			if _, twice := a[at.Key]; twice || !attributes.MatchString(at.Key) {
-				t.Errorf("%s has an attribute %s", n.Data, at.Key)
-			}
-			a[at.Key] = at.Val
-		}
-		if id := a["id"]; id != "" {
-			if ids[id] {
-				t.Errorf("two elements are called %s", id)
-			}
-			ids[id] = true
-		}
-		if to, ok := a["href"]; ok {
-			if !strings.HasPrefix(to, "#") {
-				t.Errorf("a link leads to %s", to)
-			}
-			wanted = append(wanted, strings.TrimPrefix(to, "#"))
-		}
-		if by := a["aria-labelledby"]; by != "" {
-			wanted = append(wanted, by)
-		}
-		checkElement(t, n, a)
-		if len(n.Data) == 2 && n.Data[0] == 'h' && n.Data != "hr" {
-			headings = append(headings, int(n.Data[1]-'0'))
-		}
-	}
-	if !slices.Equal(read, written) {
-		for i := range min(len(read), len(written)) {
-			if read[i] != written[i] {
-				t.Fatalf("the parser had to mend the nesting: element %d is %s, written %s", i, read[i], written[i])
-			}
-		}
-		t.Fatalf("the parser reads %d elements of %d", len(read), len(written))
-	}
-	for _, id := range wanted {
-		if !ids[id] {
-			t.Errorf("nothing is called %s", id)
-		}
-	}
-	checkHeadings(t, headings)
-}
-
-func checkElement(t *testing.T, n *html.Node, a map[string]string) {
-	t.Helper()
-	switch n.Data {
-	case "svg":
-		if a["aria-hidden"] == "" && (a["role"] != "img" || a["aria-label"] == "") {
-			t.Error("a drawing has no words")
-		}
-	case "table":
-		if n.FirstChild == nil || n.FirstChild.Data != "caption" {
-			t.Error("a table has no caption")
-		}
-	case "th":
-		if a["scope"] == "" {
-			t.Error("a heading of a table says not of what")
-		}
-	case "style":
-		if n.Parent.Data != "head" {
-			t.Error("a second style sheet")
-		}
-	}
-	if _, ok := a["tabindex"]; ok && n.Data != "main" && (a["role"] != "group" || a["aria-label"] == "") {
-		t.Errorf("%s takes the keyboard and has no name", n.Data)
-	}
-	if s, ok := a["style"]; ok && !regexp.MustCompile(`^flex-grow:[0-9]+$`).MatchString(s) {
-		t.Errorf("style %q", s)
-	}
-}
-
-func checkHeadings(t *testing.T, levels []int) {
-	t.Helper()
-	last, firsts := 0, 0
-	for _, l := range levels {
-		if l > last+1 {
-			t.Errorf("a heading of level %d follows one of %d", l, last)
-		}
-		if last = l; l == 1 {
-			firsts++
-		}
-	}
-	if firsts != 1 {
-		t.Errorf("%d titles", firsts)
-	}
-}
-
-// nesting lists each element with its parent as written, and fails where an end
-// does not match its start.
-func nesting(t *testing.T, source string) []string {
-	t.Helper()
-	z := html.NewTokenizer(strings.NewReader(source))
-	var stack, out []string
-	for {
-		kind := z.Next()
-		name, _ := z.TagName()
-		tag := string(name)
-		switch kind {
-		case html.ErrorToken:
-			if len(stack) > 0 {
-				t.Errorf("not ended: %q", stack)
-			}
-			return out
-		case html.StartTagToken, html.SelfClosingTagToken:
-			parent := ""
-			if len(stack) > 0 {
-				parent = stack[len(stack)-1]
-			}
-			out = append(out, parent+">"+tag)
-			if kind == html.StartTagToken && !slices.Contains(void, tag) {
-				stack = append(stack, tag)
-			}
-		case html.EndTagToken:
-			if len(stack) == 0 || stack[len(stack)-1] != tag {
-				t.Fatalf("</%s> ends %q", tag, stack)
-			}
-			stack = stack[:len(stack)-1]
-		}
-	}
-}
-
-// textOf is what a reader sees, the style left out.
-func textOf(source string) string {
-	z := html.NewTokenizer(strings.NewReader(source))
-	var b strings.Builder
-	style := false
-	for {
-		switch kind := z.Next(); kind {
-		case html.ErrorToken:
-			return b.String()
-		case html.StartTagToken, html.EndTagToken:
-			if name, _ := z.TagName(); string(name) == "style" {
-				style = kind == html.StartTagToken
-			}
-		case html.TextToken:
-			if !style {
-				b.Write(z.Text())
-			}
-		}
-	}
-}
-
 // TestPageTellsAll: what the report holds can be read, in the order in which a
 // reader needs it.
 func TestPageTellsAll(t *testing.T) {
-	text := textOf(pageOf(t, story()))
+	text := pagetest.Text(pageOf(t, story()))
 	for _, want := range []string{
 		"Drift: 5 of 12 columns", "What to do next", "Mend the feed of price", "Look at the feed as a whole: there are more rows", "Look for an outage", "Send rows in the order of time", "Look for a retry", "healml drift", "healml retrain --dry-run", "v0003-1f0c9a2b", "70,412", "528,113", "at most 1 false alarm a year",
 		"Rows by step of 1d", "Drifted columns", "data fault: other unit", "The values look multiplied by 100", "Since 2026-02-08 (between 2026-02-06 and 2026-02-09)", "Usual cure: Convert the values", "mean by step",
@@ -248,7 +64,7 @@ func TestPageTellsAll(t *testing.T) {
 		}
 		text = after
 	}
-	if calm := textOf(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those of the reference") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Change began") {
+	if calm := pagetest.Text(pageOf(t, calm())); !strings.Contains(calm, "Nothing. The rows look as those of the reference") || strings.Contains(calm, "retrain") || strings.Contains(calm, "Change began") {
 		t.Error("a calm page gives work")
 	}
 }
@@ -257,13 +73,13 @@ func TestPageTellsAll(t *testing.T) {
 // its cure.
 func TestManyFaults(t *testing.T) {
 	r := story()
-	if strings.Contains(textOf(pageOf(t, r)), "Faults of the data feed") {
+	if strings.Contains(pagetest.Text(pageOf(t, r)), "Faults of the data feed") {
 		t.Error("few faults are told twice")
 	}
 	r.Faults = append(r.Faults, Fault{Column: "stock", Kind: "frozen", Detail: "every value is 0; the reference runs from 1 to 70"})
 	page := pageOf(t, r)
-	checkPage(t, page)
-	text := textOf(page)
+	pagetest.Check(t, page)
+	text := pagetest.Text(page)
 	for _, want := range []string{"Mend 1 more fault of the feed", "Faults of the data feed", "price ! other unit", "The whole table ! number of rows", "! repeated rows", "stock ! stuck", "Look at the sensor"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
@@ -309,7 +125,7 @@ func TestPageOfAnything(t *testing.T) {
 		if m := regexp.MustCompile(`d="[^"]*(NaN|Inf|e[+-])[^"]*"`).FindString(page); m != "" {
 			rt.Fatalf("drawn: %s", m)
 		}
-		checkPage(t, page)
+		pagetest.Check(t, page)
 		var b bytes.Buffer
 		if err := Render(&b, r, false, rapid.IntRange(1, 200).Draw(rt, "width")); err != nil {
 			rt.Fatal(err)
@@ -343,68 +159,6 @@ func TestPlace(t *testing.T) {
 	if timed.place(nil) != nil || (&Timeline{}).place(&Since{At: day(0)}) != nil || (*Timeline)(nil).place(&Since{At: day(0)}) != nil {
 		t.Error("a place without a change or a timeline")
 	}
-}
-
-// TestContrast: texts have a contrast of 4.5 or more and lines of 3 against
-// what they stand on, light and dark.
-func TestContrast(t *testing.T) {
-	schemes := regexp.MustCompile(`:root \{([^}]*)\}`).FindAllStringSubmatch(pageStyle, 2)
-	for i, s := range schemes {
-		color := map[string][3]float64{}
-		for _, m := range regexp.MustCompile(`--([a-z0-9]+):#([0-9a-f]+)`).FindAllStringSubmatch(s[1], -1) {
-			color[m[1]] = rgb(t, m[2])
-		}
-		if len(color) < 15 {
-			t.Fatalf("scheme %d has %d colours", i, len(color))
-		}
-		for _, c := range []struct {
-			least  float64
-			pairs  string
-			reason string
-		}{
-			{4.5, "fg/bg fg/card fg/soft dim/bg dim/card dim/soft link/bg link/card bad/card bad/badbg fg/badbg good/goodbg good/card fg/goodbg warn/warnbg fg/warnbg warn/card", "text"},
-			{3, "a2/card b/card dim/card card/bad card/good card/warn", "lines and marks"},
-		} {
-			for _, pair := range strings.Fields(c.pairs) {
-				a, b, _ := strings.Cut(pair, "/")
-				if got := contrast(color[a], color[b]); got < c.least {
-					t.Errorf("scheme %d, %s: %s has a contrast of %.2f, needs %g", i, c.reason, pair, got, c.least)
-				}
-			}
-		}
-	}
-}
-
-func rgb(t *testing.T, hex string) (c [3]float64) {
-	t.Helper()
-	if len(hex) == 3 {
-		hex = fmt.Sprintf("%c%c%c%c%c%c", hex[0], hex[0], hex[1], hex[1], hex[2], hex[2])
-	}
-	for i := range c {
-		v, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c[i] = float64(v) / 255
-	}
-	return c
-}
-
-// contrast is that of WCAG 2: (lighter + .05) over (darker + .05) of relative
-// luminances.
-func contrast(a, b [3]float64) float64 {
-	luminance := func(c [3]float64) float64 {
-		for i, v := range c {
-			if v <= 0.04045 {
-				c[i] = v / 12.92
-			} else {
-				c[i] = math.Pow((v+0.055)/1.055, 2.4)
-			}
-		}
-		return 0.2126*c[0] + 0.7152*c[1] + 0.0722*c[2]
-	}
-	x, y := luminance(a)+0.05, luminance(b)+0.05
-	return max(x, y) / min(x, y)
 }
 
 func BenchmarkHTML(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/table"
@@ -331,13 +332,13 @@ func TestKindOf(t *testing.T) {
 		cents[i] = float64(r.IntN(5000))
 	}
 	for i := range skus {
-		skus[i] = "sku" + short(float64(r.IntN(2000)))
+		skus[i] = "sku" + present.Short(float64(r.IntN(2000)))
 	}
 	for i := range cities {
-		cities[i] = "city" + short(float64(int(200*math.Sqrt(r.Float64()))))
+		cities[i] = "city" + present.Short(float64(int(200*math.Sqrt(r.Float64()))))
 	}
 	for i := range notes {
-		notes[i] = "called back at " + short(r.Float64())
+		notes[i] = "called back at " + present.Short(r.Float64())
 	}
 	for _, c := range []struct {
 		name string
@@ -393,7 +394,7 @@ func count0(n int) []float64 {
 func ids(prefix string, n int) []string {
 	v := make([]string, n)
 	for i := range v {
-		v[i] = prefix + strings.Repeat("i", i%7) + string(rune('0'+i%10)) + short(float64(i))
+		v[i] = prefix + strings.Repeat("i", i%7) + string(rune('0'+i%10)) + present.Short(float64(i))
 	}
 	return v
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/estimate"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
 	"github.com/healml/healml/internal/table"
@@ -150,7 +151,7 @@ func (p *Performance) gather(t *Truth, j *judged, w *whole) (*compared, int) {
 		}
 	}
 	if strange > 0 {
-		p.say(fmt.Sprintf("%s labelled rows are left out: their class or value is not one that the model can be measured by, or the prediction is missing", thousands(strange)))
+		p.say(fmt.Sprintf("%s labelled rows are left out: their class or value is not one that the model can be measured by, or the prediction is missing", present.Thousands(strange)))
 	}
 	if w != nil && len(c.label) > 0 {
 		c.weigh(p, t, j, w)
@@ -306,7 +307,7 @@ func (c *compared) weigh(p *Performance, t *Truth, j *judged, w *whole) {
 	if d < 0 {
 		direction = "lower"
 	}
-	p.say(fmt.Sprintf("the rows whose truth is known have %s predictions than the others (by %s standard deviations), and are weighted to make up for it", direction, short(math.Abs(d))))
+	p.say(fmt.Sprintf("the rows whose truth is known have %s predictions than the others (by %s standard deviations), and are weighted to make up for it", direction, present.Short(math.Abs(d))))
 }
 
 // standardised is the difference of the means over the root of the mean
@@ -362,15 +363,15 @@ func stratify(values, all []float64) []float64 {
 // String says how the metric stands.
 func (p *Performance) String() string {
 	if math.IsNaN(float64(p.Now)) {
-		return fmt.Sprintf("%s cannot be told of %s labelled rows: %s", p.Metric, thousands(p.Labeled), p.Note)
+		return fmt.Sprintf("%s cannot be told of %s labelled rows: %s", p.Metric, present.Thousands(p.Labeled), p.Note)
 	}
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s is %s (%s to %s) on %s labelled rows", p.Metric, short(float64(p.Now)), short(float64(p.Lo)), short(float64(p.Hi)), thousands(p.Labeled))
+	fmt.Fprintf(&s, "%s is %s (%s to %s) on %s labelled rows", p.Metric, present.Short(float64(p.Now)), present.Short(float64(p.Lo)), present.Short(float64(p.Hi)), present.Thousands(p.Labeled))
 	if !math.IsNaN(float64(p.Then)) {
-		s.WriteString(", was " + short(float64(p.Then)) + " on the holdout")
+		s.WriteString(", was " + present.Short(float64(p.Then)) + " on the holdout")
 	}
 	if p.MatureUntil != "" && p.Waiting > 0 {
-		fmt.Fprintf(&s, "; %s rows after %s wait for their truth", thousands(p.Waiting), p.MatureUntil)
+		fmt.Fprintf(&s, "; %s rows after %s wait for their truth", present.Thousands(p.Waiting), p.MatureUntil)
 	}
 	if p.Note != "" {
 		s.WriteString("; " + p.Note)

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/healml/healml/internal/present"
 )
 
 // timelineView is the rows by step with the beginnings of changes below.
@@ -44,7 +46,7 @@ func (r *Report) timeline(v *view) *timelineView {
 	if x.now > 0 {
 		t.NowTo = when(l.Now[x.now-1].From)
 	}
-	t.Rows = rowsDrawing(l, x, t.TopThen, t.TopNow, nil, fmt.Sprintf("Rows a step: up to %s in the reference, up to %s now", thousands(t.TopThen), thousands(t.TopNow)))
+	t.Rows = rowsDrawing(l, x, t.TopThen, t.TopNow, nil, fmt.Sprintf("Rows a step: up to %s in the reference, up to %s now", present.Thousands(t.TopThen), present.Thousands(t.TopNow)))
 	for _, c := range v.Cards {
 		if p := l.place(c.column.since()); p != nil {
 			t.Lanes = append(t.Lanes, lane{c.ID, c.Name, c.Since, laneDrawing(x, p), p.At})
@@ -95,7 +97,7 @@ func (r *Report) apart() *apart {
 	case math.IsNaN(float64(d.AUC)):
 		a.Told = "There were too few rows to tell whether a classifier tells them apart."
 	case d.Drift:
-		a.Told = fmt.Sprintf("A classifier tells current rows from the reference with an AUC of %s; stretches of the reference reach %s among each other.", known(short)(d.AUC), known(short)(d.Null))
+		a.Told = fmt.Sprintf("A classifier tells current rows from the reference with an AUC of %s; stretches of the reference reach %s among each other.", known(present.Short)(d.AUC), known(present.Short)(d.Null))
 	}
 	lo := 0.5
 	for _, n := range []Number{d.AUC, d.Lo, d.Null} {
@@ -107,12 +109,12 @@ func (r *Report) apart() *apart {
 	a.From = Number(lo)
 	a.Drawing = intervalDrawing(interval{d.AUC, d.Lo, d.Hi, d.Null, nanNumber()}, lo, 1)
 	for _, w := range d.By[:min(len(d.By), mostParts)] {
-		g := draw("bars", 200, "")
-		if x, ok := at(float64(w.Weight), 0, 1, g.wide); ok {
-			g.rect("track", 0, 25, g.wide, 50)
-			g.rect("b", 0, 25, x, 50)
+		g := present.Draw("bars", 200, "")
+		if x, ok := present.At(float64(w.Weight), 0, 1, g.Wide); ok {
+			g.Rect("track", 0, 25, g.Wide, 50)
+			g.Rect("b", 0, 25, x, 50)
 		}
-		a.By = append(a.By, weightView{cut(shown(w.Column), longName), w.Weight, g.html()})
+		a.By = append(a.By, weightView{present.Cut(present.Shown(w.Column), longName), w.Weight, g.HTML()})
 	}
 	a.More = len(d.By) - len(a.By)
 	return a
@@ -156,5 +158,5 @@ func measureName(m string) string {
 	case "cramers_v":
 		return "Cramér's V"
 	}
-	return strings.ReplaceAll(printable(m), "_", " ")
+	return strings.ReplaceAll(present.Printable(m), "_", " ")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 )
 
@@ -121,10 +122,10 @@ func (w *watch) segmentOf(j *job, step int, singles []partition) (best Segment, 
 func (s *Segment) sentence() string {
 	var where []string
 	for _, c := range s.Where {
-		where = append(where, fmt.Sprintf("%s is %q", c.Column, cut(c.Level, longLevel)))
+		where = append(where, fmt.Sprintf("%s is %q", c.Column, present.Cut(c.Level, longLevel)))
 	}
 	return fmt.Sprintf("the change of %s sits in the %s of the rows where %s: without them, %s of it is gone",
-		s.Column, percent(float64(s.Share)), strings.Join(where, " and "), percent(float64(s.Explains)))
+		s.Column, present.Percent(float64(s.Share)), strings.Join(where, " and "), present.Percent(float64(s.Explains)))
 }
 
 // cellsOf are the cells, few enough, of a column's sampled values; −1 for

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
 )
@@ -44,7 +45,7 @@ func (s standRow) Hi() Number { return s.hi }
 func (r *Report) stands() *stands {
 	s := &stands{}
 	if p := r.Performance; p != nil {
-		row := standRow{What: "rows with truth", Metric: printable(string(p.Metric)), Then: p.Then, P: r.chanceOf(p), N: p.Labeled}
+		row := standRow{What: "rows with truth", Metric: present.Printable(string(p.Metric)), Then: p.Then, P: r.chanceOf(p), N: p.Labeled}
 		row.interval = interval{p.Now, p.Lo, p.Hi, p.Then, r.tolerated(p.Metric.HigherIsBetter(), p.Then)}
 		if p.Drift {
 			row.Mark = "≠ worse"
@@ -54,7 +55,7 @@ func (r *Report) stands() *stands {
 		s.Errors, s.Meaning, s.Rule = p.errors(), p.meaning(), r.metricRule()
 	}
 	if e := r.Estimate; e != nil {
-		row := standRow{What: "current rows, estimated", Metric: printable(string(e.Metric)), Then: e.Then, P: nanNumber(), N: e.Rows}
+		row := standRow{What: "current rows, estimated", Metric: present.Printable(string(e.Metric)), Then: e.Then, P: nanNumber(), N: e.Rows}
 		row.interval = interval{e.Now, e.Lo, e.Hi, e.Then, r.tolerated(e.Metric.HigherIsBetter(), e.Then)}
 		switch {
 		case e.Drift && e.proven():
@@ -129,7 +130,7 @@ func (r *Report) metricRule() string {
 	if math.IsNaN(float64(r.chanceOf(r.Performance))) {
 		return "It drifts when the whole bar is beyond the dashed line."
 	}
-	return fmt.Sprintf("It drifts when the dot is beyond the dashed line and its p-value at most %s: the bar says how much the metric varies by itself.", percent(r.Settings.Alpha))
+	return fmt.Sprintf("It drifts when the dot is beyond the dashed line and its p-value at most %s: the bar says how much the metric varies by itself.", present.Percent(r.Settings.Alpha))
 }
 
 // performanceTold says how the metric stands, of which rows, and what else to
@@ -158,7 +159,7 @@ func (p *Performance) covered(r *Report, out []string) []string {
 	if r.Format >= 2 {
 		var parts []string
 		if p.Coverage > 0 && p.Coverage < 1 {
-			parts = append(parts, fmt.Sprintf("Of the rows compared %s have their truth.", percent(float64(p.Coverage))))
+			parts = append(parts, fmt.Sprintf("Of the rows compared %s have their truth.", present.Percent(float64(p.Coverage))))
 		}
 		if p.MatureUntil != "" {
 			early := ""
@@ -171,21 +172,21 @@ func (p *Performance) covered(r *Report, out []string) []string {
 			parts = append(parts, "Compared is what was predicted up to "+when(p.MatureUntil)+early+".")
 		}
 		if p.LagP95 > 0 {
-			parts = append(parts, fmt.Sprintf("Of the truths 95 %% are in after %s.", lasting(float64(p.LagP95))))
+			parts = append(parts, fmt.Sprintf("Of the truths 95 %% are in after %s.", present.Lasting(float64(p.LagP95))))
 		}
 		if p.Waiting > 0 {
 			which := "newer rows wait for theirs"
 			if p.MatureUntil == "" {
 				which = "rows wait for their truth"
 			}
-			parts = append(parts, thousands(p.Waiting)+" "+which+".")
+			parts = append(parts, present.Thousands(p.Waiting)+" "+which+".")
 		}
 		if len(parts) > 0 {
 			out = append(out, strings.Join(parts, " "))
 		}
 	}
 	if p.Note != "" {
-		out = append(out, "Note: "+sentence(cut(printable(p.Note), longText)))
+		out = append(out, "Note: "+sentence(present.Cut(present.Printable(p.Note), longText)))
 	}
 	return out
 }
@@ -196,19 +197,19 @@ func (e *Estimate) told() string {
 	if e.Drift {
 		how = "worse than tolerated"
 	}
-	s := fmt.Sprintf("Estimated on all current rows without their truth (%s), the metric is %s.", printable(e.Method), how)
+	s := fmt.Sprintf("Estimated on all current rows without their truth (%s), the metric is %s.", present.Printable(e.Method), how)
 	c := e.Record
 	if c == nil || c.Checked == 0 {
 		return s + " Not yet proven: no earlier estimate could be held against the truth, so it raises no alarm by itself."
 	}
 	off := ""
 	if !math.IsNaN(float64(c.Error)) {
-		off = fmt.Sprintf("; they were %s off on average", percent(float64(c.Error)))
+		off = fmt.Sprintf("; they were %s off on average", present.Percent(float64(c.Error)))
 	}
 	if e.proven() {
 		return s + fmt.Sprintf(" Of %d earlier estimates %d held the truth that came in%s.", c.Checked, c.Covered, off)
 	}
-	return s + fmt.Sprintf(" Not yet proven: %d of %d earlier estimates held%s. It raises no alarm by itself before %d could be checked and %s of them held.", c.Covered, c.Checked, off, provenChecks, strings.Replace(percent(provenShare), ".0", "", 1))
+	return s + fmt.Sprintf(" Not yet proven: %d of %d earlier estimates held%s. It raises no alarm by itself before %d could be checked and %s of them held.", c.Covered, c.Checked, off, provenChecks, strings.Replace(present.Percent(provenShare), ".0", "", 1))
 }
 
 // errorsView is a table of parts of the rows whose errors changed most.
@@ -241,7 +242,7 @@ func (p *Performance) errors() *errorsView {
 			drifted++
 		}
 	}
-	v := &errorsView{Metric: printable(string(p.Metric))}
+	v := &errorsView{Metric: present.Printable(string(p.Metric))}
 	rows := p.Segments
 	switch drifted {
 	case 0:
@@ -258,7 +259,7 @@ func (p *Performance) errors() *errorsView {
 	lo, hi, _ := span(all)
 	for _, s := range rows {
 		v.Rows = append(v.Rows, errorRow{
-			cut(shown(s.Column), longName), cut(shown(s.Level), longLevel), s.Rows, s.Then, s.Now, s.P, s.bias(p.Metric), s.Drift,
+			present.Cut(present.Shown(s.Column), longName), present.Cut(present.Shown(s.Level), longLevel), s.Rows, s.Then, s.Now, s.P, s.bias(p.Metric), s.Drift,
 			pairDrawing(s.Then, s.Now, min(lo, 0), max(hi, 1e-9)),
 		})
 	}
@@ -275,9 +276,9 @@ func (s *SegmentError) bias(m score.Metric) string {
 	case m.Fits(schema.Regression):
 		return signed(b)
 	case b > 0:
-		return "+" + percent(b)
+		return "+" + present.Percent(b)
 	}
-	return percent(b)
+	return present.Percent(b)
 }
 
 // meaning is whether predictions still mean what they meant.

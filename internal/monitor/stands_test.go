@@ -149,14 +149,6 @@ func TestKindWords(t *testing.T) {
 	if changeWord("some\x1bthing") != "some\ufffdthing" || cure("x") != "" {
 		t.Error("an unknown kind")
 	}
-	for _, c := range []struct {
-		seconds float64
-		want    string
-	}{{0, "0 seconds"}, {90, "90 seconds"}, {7200, "2 hours"}, {1213200, "14 days"}, {9 * 3600, "9 hours"}, {2.25 * 86400, "2.3 days"}, {600, "10 minutes"}} {
-		if got := lasting(c.seconds); got != c.want {
-			t.Errorf("%g s: %s, expected %s", c.seconds, got, c.want)
-		}
-	}
 }
 
 // TestStride: what comes once a week is one line, and what breaks off is not.

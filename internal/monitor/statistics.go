@@ -1,6 +1,10 @@
 package monitor
 
-import "math"
+import (
+	"math"
+
+	"github.com/healml/healml/internal/present"
+)
 
 // A statistic is one number of a column with what it means in one line.
 type statistic struct {
@@ -13,15 +17,15 @@ type statistic struct {
 // needs them. Each value is "–" where it does not apply.
 func statistics() []statistic {
 	plain := func(of func(*Column) Number) func(*Column) string {
-		return func(c *Column) string { return known(small)(of(c)) }
+		return func(c *Column) string { return known(present.Small)(of(c)) }
 	}
 	share := func(of func(*Column) Number) func(*Column) string {
-		return func(c *Column) string { return percent(float64(of(c))) }
+		return func(c *Column) string { return present.Percent(float64(of(c))) }
 	}
 	pair := func(of func(*Column) *Pair) func(*Column) string {
 		return func(c *Column) string {
 			if p := of(c); p != nil && !(math.IsNaN(float64(p.Then)) && math.IsNaN(float64(p.Now))) {
-				return short(float64(p.Then)) + " → " + short(float64(p.Now))
+				return present.Short(float64(p.Then)) + " → " + present.Short(float64(p.Now))
 			}
 			return "–"
 		}
@@ -67,12 +71,12 @@ func chance(n Number) string {
 	if math.IsNaN(float64(n)) {
 		return "–"
 	}
-	return probability(float64(n))
+	return present.Probability(float64(n))
 }
 
 func rates(p Pair) string {
 	if math.IsNaN(float64(p.Then)) && math.IsNaN(float64(p.Now)) {
 		return "–"
 	}
-	return percent(float64(p.Then)) + " → " + percent(float64(p.Now))
+	return present.Percent(float64(p.Then)) + " → " + present.Percent(float64(p.Now))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/splitmix"
 )
 
@@ -25,7 +26,7 @@ func (w *watch) tableFaults(in Input) (faults []Fault) {
 		faults = append(faults, f)
 	}
 	if late := min(w.span.Late, w.span.Early); w.ordered && float64(late) > lateShare*float64(w.span.Rows) {
-		faults = append(faults, Fault{Kind: "disorder", Detail: fmt.Sprintf("%s of %s rows are older than the row before them; the reference is in the order of time", thousands(w.span.Late), thousands(w.span.Rows))})
+		faults = append(faults, Fault{Kind: "disorder", Detail: fmt.Sprintf("%s of %s rows are older than the row before them; the reference is in the order of time", present.Thousands(w.span.Late), present.Thousands(w.span.Rows))})
 	}
 	if f, ok := w.twins(in); ok {
 		faults = append(faults, f)
@@ -55,7 +56,7 @@ func (w *watch) volume() (Fault, bool) {
 		how = "fewer"
 	}
 	return Fault{Kind: "volume", Factor: math.Exp(d), Detail: fmt.Sprintf("there are %s rows than there were: %s in %s, %s in the reference",
-		how, short(math.Round(math.Exp(meanB))), stepName(w.cur, 1), short(math.Round(math.Exp(meanA))))}, true
+		how, present.Short(math.Round(math.Exp(meanB))), stepName(w.cur, 1), present.Short(math.Round(math.Exp(meanA))))}, true
 }
 
 // perCell are the logarithms of the rows of the stretches of time between the
@@ -112,7 +113,7 @@ func (w *watch) twins(in Input) (Fault, bool) {
 	if m == 0 || n == 0 || now < twinRows || now/m-then/n < twinShare {
 		return Fault{}, false
 	}
-	return Fault{Kind: "duplicated", Detail: fmt.Sprintf("%s of %s rows repeat another in every column; in the reference %s do", thousands(int(now)), thousands(int(m)), percent(then/n))}, true
+	return Fault{Kind: "duplicated", Detail: fmt.Sprintf("%s of %s rows repeat another in every column; in the reference %s do", present.Thousands(int(now)), present.Thousands(int(m)), present.Percent(then/n))}, true
 }
 
 // hashes stand for the values of a column's rows.

@@ -6,35 +6,32 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/healml/healml/internal/present"
 )
 
-// The least width that a terminal is written for, and how many drifted columns
-// it shows in full.
-const (
-	leastWidth = 40
-	mostFull   = 20
-)
+// mostFull is how many drifted columns a terminal shows in full.
+const mostFull = 20
 
 // Render writes the report for a terminal of the given width in cells: the
 // verdict, what to do, each drifted column with its distribution and trend, what
 // was found of all columns together, and a line for each column that holds. No
 // line is longer than width, or 40 if that is more.
 func Render(w io.Writer, r *Report, color bool, width int) error {
-	o := &screen{color: color, width: max(width, leastWidth)}
+	o := &screen{present.NewScreen(color, width)}
 	verdict := text.FgGreen
 	if s := r.standing(); s == driftStanding || s == faultStanding {
 		verdict = text.FgRed
 	}
-	o.say("", r.Verdict, verdict)
-	o.say("", r.facts())
-	o.head("What to do")
+	o.Say("", r.Verdict, verdict)
+	o.Say("", r.facts())
+	o.Head("What to do")
 	for _, a := range r.advice() {
-		o.say("  ", a.Do)
+		o.Say("  ", a.Do)
 		if a.Command != "" {
-			o.say("      ", a.Command, text.Bold)
+			o.Say("      ", a.Command, text.Bold)
 		}
 	}
 	o.drifted(r)
@@ -42,22 +39,22 @@ func Render(w io.Writer, r *Report, color bool, width int) error {
 	o.together(r)
 	o.holding(r)
 	if len(r.Skipped) > 0 {
-		o.head("Left out")
+		o.Head("Left out")
 	}
 	for _, s := range r.Skipped {
-		o.say("  ", fmt.Sprintf("%s: %s", cut(shown(s.Column), longName), s.Reason))
+		o.Say("  ", fmt.Sprintf("%s: %s", present.Cut(present.Shown(s.Column), longName), s.Reason))
 	}
-	_, err := io.WriteString(w, o.b.String())
+	_, err := io.WriteString(w, o.String())
 	return err
 }
 
 // facts says in one sentence what was compared with what.
 func (r *Report) facts() string {
-	s := thousands(r.Rows) + " rows"
+	s := present.Thousands(r.Rows) + " rows"
 	if r.Window.From != "" {
 		s += " from " + when(r.Window.From) + " to " + when(r.Window.To)
 	}
-	s += fmt.Sprintf(" against %s of the reference", thousands(r.ReferenceRows))
+	s += fmt.Sprintf(" against %s of the reference", present.Thousands(r.ReferenceRows))
 	if r.ModelVersion != "" {
 		s += " of " + r.ModelVersion
 	}
@@ -65,30 +62,7 @@ func (r *Report) facts() string {
 }
 
 // screen gathers the lines for a terminal.
-type screen struct {
-	b     strings.Builder
-	color bool
-	width int
-}
-
-// paint colours s, which takes no more room by that.
-func (o *screen) paint(s string, colors ...text.Color) string {
-	if !o.color || len(colors) == 0 {
-		return s
-	}
-	return text.Colors(colors).Sprint(s)
-}
-
-// say writes s, from data or not, wrapped and every line indented.
-func (o *screen) say(indent, s string, colors ...text.Color) {
-	for _, line := range wrap(printable(s), o.width-len(indent)) {
-		fmt.Fprintf(&o.b, "%s%s\n", indent, o.paint(line, colors...))
-	}
-}
-
-func (o *screen) head(s string) {
-	fmt.Fprintf(&o.b, "\n%s\n", o.paint(s, text.Bold))
-}
+type screen struct{ present.Screen }
 
 // drifted shows the drifted columns and predictions.
 func (o *screen) drifted(r *Report) {
@@ -97,7 +71,7 @@ func (o *screen) drifted(r *Report) {
 	if len(names)+len(outputs) == 0 {
 		return
 	}
-	o.head("Drifted")
+	o.Head("Drifted")
 	for _, name := range names[:min(len(names), mostFull)] {
 		o.column(r, name, r.Columns[name], "")
 	}
@@ -105,50 +79,50 @@ func (o *screen) drifted(r *Report) {
 		o.column(r, name, r.Prediction[name], "prediction, ")
 	}
 	if len(names) > mostFull {
-		fmt.Fprintf(&o.b, "\n")
-		o.say("  ", fmt.Sprintf("and %d more that changed less:", len(names)-mostFull))
+		fmt.Fprintf(o, "\n")
+		o.Say("  ", fmt.Sprintf("and %d more that changed less:", len(names)-mostFull))
 		o.table(names[mostFull:], r.Columns)
 	}
 }
 
 // column shows one drifted column.
 func (o *screen) column(r *Report, name string, c *Column, role string) {
-	kind := " " + role + printable(string(c.Kind))
+	kind := " " + role + present.Printable(string(c.Kind))
 	if r.faulty(name) && role == "" {
 		kind += ", data fault"
 	}
 	if c.Change != nil {
 		kind += ": " + changeWord(c.Change.Kind)
 	}
-	kind = strings.TrimRight(fit(" "+kind, o.width/2), " ")
-	fmt.Fprintf(&o.b, "%s %s%s\n", o.paint("●", text.FgRed), o.paint(fit(shown(name), o.width-2-cells(kind)), text.Bold), kind)
+	kind = strings.TrimRight(present.Fit(" "+kind, o.Width/2), " ")
+	fmt.Fprintf(o, "%s %s%s\n", o.Paint("●", text.FgRed), o.Paint(present.Fit(present.Shown(name), o.Width-2-present.Cells(kind)), text.Bold), kind)
 	const indent = "    "
-	o.say(indent, c.told())
+	o.Say(indent, c.told())
 	if s := sinceWords(c.since()); s != "" {
-		o.say(indent, "S"+s[1:]+".")
+		o.Say(indent, "S"+s[1:]+".")
 	}
 	for i, f := range r.Faults {
 		if s := cure(f.Kind); s != "" && f.Column == name && role == "" {
-			o.say(indent, "Usual cure: "+cure(r.Faults[i].Kind))
+			o.Say(indent, "Usual cure: "+cure(r.Faults[i].Kind))
 			break
 		}
 	}
 	if then, now := c.bars(); len(then) > 0 {
 		scale := slices.Max(append(append([]float64{1e-300}, then...), now...))
-		o.say(indent, "then "+sparkline(then, scale)+"  now "+sparkline(now, scale))
+		o.Say(indent, "then "+present.Sparkline(then, scale)+"  now "+present.Sparkline(now, scale))
 	}
-	numbers := fmt.Sprintf("p %s, effect %s, PSI %s", probability(float64(c.P)), percent(float64(c.Effect)), known(small)(c.PSI))
+	numbers := fmt.Sprintf("p %s, effect %s, PSI %s", present.Probability(float64(c.P)), present.Percent(float64(c.Effect)), known(present.Small)(c.PSI))
 	if c.Missing.Now > 0 || c.Missing.Then > 0 {
 		numbers += ", missing " + rates(c.Missing)
 	}
 	if c.Unseen > 0 {
-		numbers += ", unseen " + percent(float64(c.Unseen))
+		numbers += ", unseen " + present.Percent(float64(c.Unseen))
 	}
-	o.say(indent, numbers)
+	o.Say(indent, numbers)
 	o.trend(indent, r, c)
 	for i := range r.Segments {
 		if s := &r.Segments[i]; s.Column == name && role == "" {
-			o.say(indent, s.told())
+			o.Say(indent, s.told())
 		}
 	}
 }
@@ -164,33 +138,33 @@ func (o *screen) trend(indent string, r *Report, c *Column) {
 		return
 	}
 	format := t.format()
-	label := fit(printable(t.Of), o.width/3) + " "
-	room := o.width - len(indent) - cells(label) - 1
+	label := present.Fit(present.Printable(t.Of), o.Width/3) + " "
+	room := o.Width - len(indent) - present.Cells(label) - 1
 	per := (len(t.Then)+len(t.Now))/room + 1
-	o.b.WriteString(indent + label + curve(t.Then, max(per, stride(t.Then)), lo, hi) + "│" + curve(t.Now, max(per, stride(t.Now)), lo, hi) + "\n")
+	o.WriteString(indent + label + curve(t.Then, max(per, stride(t.Then)), lo, hi) + "│" + curve(t.Now, max(per, stride(t.Now)), lo, hi) + "\n")
 	by := ""
 	if r.Timeline != nil {
 		by = ", by " + stepWords(r.Timeline.Step)
 	}
-	o.say(indent, fmt.Sprintf("%s%s to %s%s", strings.Repeat(" ", cells(label)), format(lo), format(hi), by))
+	o.Say(indent, fmt.Sprintf("%s%s to %s%s", strings.Repeat(" ", present.Cells(label)), format(lo), format(hi), by))
 }
 
 // format is how the trend's numbers are written: rates as percentages.
 func (t *Trend) format() func(float64) string {
 	if strings.HasPrefix(t.Of, "share") || t.Of == "missing" {
-		return percent
+		return present.Percent
 	}
-	return short
+	return present.Short
 }
 
 // curve draws the means of per neighbours between lo and hi; a gap where there
 // is none.
 func curve(v []Number, per int, lo, hi float64) string {
-	ramp := []rune(blocks)[1:]
+	ramp := []rune(present.Blocks)[1:]
 	var b strings.Builder
 	for part := range slices.Chunk(v, per) {
 		mean := average(part)
-		k, ok := at(mean, lo, hi, len(ramp)-1)
+		k, ok := present.At(mean, lo, hi, len(ramp)-1)
 		switch {
 		case math.IsNaN(mean):
 			b.WriteRune(' ')
@@ -209,19 +183,19 @@ func (o *screen) performance(r *Report) {
 	if s == nil {
 		return
 	}
-	o.head("Performance")
+	o.Head("Performance")
 	for _, row := range s.Rows {
-		line := fmt.Sprintf("%s %s (%s to %s) on %s %s, was %s on the holdout", row.Metric, short(float64(row.now)), short(float64(row.lo)), short(float64(row.hi)), thousands(row.N), row.What, short(float64(row.Then)))
+		line := fmt.Sprintf("%s %s (%s to %s) on %s %s, was %s on the holdout", row.Metric, present.Short(float64(row.now)), present.Short(float64(row.lo)), present.Short(float64(row.hi)), present.Thousands(row.N), row.What, present.Short(float64(row.Then)))
 		if !math.IsNaN(float64(row.P)) {
-			line += " (p " + probability(float64(row.P)) + ")"
+			line += " (p " + present.Probability(float64(row.P)) + ")"
 		}
 		if row.Mark != "" {
 			line += ": " + strings.TrimPrefix(row.Mark, "≠ ")
 		}
-		o.say("  ", line+".", o.alarm(strings.HasPrefix(row.Mark, "≠"))...)
+		o.Say("  ", line+".", o.alarm(strings.HasPrefix(row.Mark, "≠"))...)
 	}
 	for _, told := range s.Told {
-		o.say("  ", told)
+		o.Say("  ", told)
 	}
 	if e := s.Errors; e != nil {
 		o.errors(e)
@@ -229,12 +203,12 @@ func (o *screen) performance(r *Report) {
 	if m := s.Meaning; m != nil {
 		var numbers []string
 		for _, n := range m.Rows {
-			numbers = append(numbers, fmt.Sprintf("%s %s → %s", n.Name, short(float64(n.Then)), short(float64(n.Now))))
+			numbers = append(numbers, fmt.Sprintf("%s %s → %s", n.Name, present.Short(float64(n.Then)), present.Short(float64(n.Now))))
 		}
-		o.say("  ", strings.TrimSuffix(m.Told, ".")+" ("+strings.Join(numbers, ", ")+", p "+chance(m.P)+").", o.alarm(m.Drift)...)
+		o.Say("  ", strings.TrimSuffix(m.Told, ".")+" ("+strings.Join(numbers, ", ")+", p "+chance(m.P)+").", o.alarm(m.Drift)...)
 	}
 	for _, v := range s.Segments {
-		o.say("  ", v.Told)
+		o.Say("  ", v.Told)
 	}
 }
 
@@ -255,12 +229,12 @@ func (o *screen) errors(e *errorsView) {
 		}
 	}
 	if len(found) == 0 {
-		o.say("  ", "In no part of the rows did errors change beyond chance.")
+		o.Say("  ", "In no part of the rows did errors change beyond chance.")
 		return
 	}
-	o.say("  ", strings.TrimSuffix(e.Told, ".")+":")
+	o.Say("  ", strings.TrimSuffix(e.Told, ".")+":")
 	for _, row := range found {
-		o.say("    ", fmt.Sprintf("%s: %s: %s %s → %s, bias %s, p %s, %s rows", row.Column, row.Level, e.Metric, short(float64(row.Then)), short(float64(row.Now)), row.Bias, chance(row.P), thousands(row.N)))
+		o.Say("    ", fmt.Sprintf("%s: %s: %s %s → %s, bias %s, p %s, %s rows", row.Column, row.Level, e.Metric, present.Short(float64(row.Then)), present.Short(float64(row.Now)), row.Bias, chance(row.P), present.Thousands(row.N)))
 	}
 }
 
@@ -272,7 +246,7 @@ func (o *screen) together(r *Report) {
 	}
 	for _, d := range r.Dependence {
 		if d.Drift {
-			lines = append(lines, fmt.Sprintf("%s and %s: %s %s → %s.", cut(shown(d.A), longName), cut(shown(d.B), longName), measureName(d.Measure), short(float64(d.Then)), short(float64(d.Now))))
+			lines = append(lines, fmt.Sprintf("%s and %s: %s %s → %s.", present.Cut(present.Shown(d.A), longName), present.Cut(present.Shown(d.B), longName), measureName(d.Measure), present.Short(float64(d.Then)), present.Short(float64(d.Now))))
 		}
 	}
 	if f := r.First; f != nil {
@@ -281,9 +255,9 @@ func (o *screen) together(r *Report) {
 	if len(lines) == 0 {
 		return
 	}
-	o.head("All columns together")
+	o.Head("All columns together")
 	for _, s := range lines {
-		o.say("  ", s)
+		o.Say("  ", s)
 	}
 }
 
@@ -301,7 +275,7 @@ func (o *screen) holding(r *Report) {
 	if len(names)+len(outputs) == 0 {
 		return
 	}
-	o.head("Columns that hold")
+	o.Head("Columns that hold")
 	all := map[string]*Column{}
 	for i, name := range outputs {
 		outputs[i] = "prediction " + name
@@ -318,25 +292,25 @@ func (o *screen) holding(r *Report) {
 func (o *screen) table(names []string, columns map[string]*Column) {
 	bars, rest := 12, 25
 	switch {
-	case o.width < 60:
+	case o.Width < 60:
 		bars, rest = 6, 8
-	case o.width < 80:
+	case o.Width < 80:
 		bars, rest = 8, 16
 	}
 	longest := len("column")
 	for _, name := range names {
-		longest = max(longest, cells(shown(name)))
+		longest = max(longest, present.Cells(present.Shown(name)))
 	}
-	room := min(longest, o.width-2-2*(bars+1)-rest)
+	room := min(longest, o.Width-2-2*(bars+1)-rest)
 	line := func(name, then, now, p, psi, missing string) {
-		s := fmt.Sprintf("  %s %s %s %7s", pad(fit(name, room), room), pad(then, bars), pad(now, bars), p)
+		s := fmt.Sprintf("  %s %s %s %7s", present.Pad(present.Fit(name, room), room), present.Pad(then, bars), present.Pad(now, bars), p)
 		if rest > 8 {
 			s += fmt.Sprintf(" %7s", psi)
 		}
 		if rest > 16 {
 			s += fmt.Sprintf(" %8s", missing)
 		}
-		o.b.WriteString(strings.TrimRight(s, " ") + "\n")
+		o.WriteString(strings.TrimRight(s, " ") + "\n")
 	}
 	line("column", "then", "now", "p", "PSI", "missing")
 	for _, name := range names {
@@ -346,9 +320,9 @@ func (o *screen) table(names []string, columns map[string]*Column) {
 		scale := slices.Max(append(append([]float64{1e-300}, then...), now...))
 		missing := ""
 		if c.Missing.Now > 0 {
-			missing = percent(float64(c.Missing.Now))
+			missing = present.Percent(float64(c.Missing.Now))
 		}
-		line(shown(name), sparkline(then, scale), sparkline(now, scale), probability(float64(c.P)), known(small)(c.PSI), missing)
+		line(present.Shown(name), present.Sparkline(then, scale), present.Sparkline(now, scale), present.Probability(float64(c.P)), known(present.Small)(c.PSI), missing)
 	}
 }
 
@@ -363,81 +337,6 @@ func squeeze(v []float64, n int) []float64 {
 		out[len(out)-1] += x
 	}
 	return out
-}
-
-// cells is how many columns of a terminal s takes.
-func cells(s string) int { return text.StringWidthWithoutEscSequences(s) }
-
-// pad fills s up to n cells.
-func pad(s string, n int) string { return s + strings.Repeat(" ", max(n-cells(s), 0)) }
-
-// fit shortens s to n cells, with … for what is gone.
-func fit(s string, n int) string {
-	if cells(s) <= n {
-		return s
-	}
-	used := 0
-	for i, c := range s {
-		if used += text.RuneWidth(c); used > n-1 {
-			return s[:i] + "…"
-		}
-	}
-	return s
-}
-
-// wrap breaks s between words into lines of at most n cells, and words that are
-// longer between letters. A number stays with its per cent. An empty text is no
-// line.
-func wrap(s string, n int) []string {
-	const glued = "\u00a0%"
-	s = strings.ReplaceAll(s, " %", glued)
-	var lines []string
-	line, used := "", 0
-	flush := func() {
-		if line != "" {
-			lines = append(lines, strings.ReplaceAll(strings.TrimRight(line, " "), glued, " %"))
-		}
-		line, used = "", 0
-	}
-	for _, word := range strings.SplitAfter(s, " ") {
-		if wide := cells(strings.TrimRight(word, " ")); used+wide > n && wide <= n {
-			flush()
-		}
-		for _, c := range word {
-			w := text.RuneWidth(c)
-			if used+w > n {
-				if c == ' ' {
-					continue
-				}
-				flush()
-			}
-			line, used = line+string(c), used+w
-		}
-	}
-	flush()
-	return lines
-}
-
-// printable shows what has no shape of its own, such as the orders that a
-// terminal obeys, as �: names come from data.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsGraphic(c) || c == '\u200c' || c == '\u200d' { // joiners of letters and emoji
-			return c
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
-// probability is a p-value for people.
-func probability(p float64) string {
-	switch {
-	case math.IsNaN(p):
-		return "-"
-	case p < 0.0001:
-		return "<.0001"
-	}
-	return fmt.Sprintf("%.4f", p)
 }
 
 // bars are the shares of bins or levels then and now, at most 16.
@@ -466,17 +365,4 @@ func merge(v []Number, n int) []float64 {
 		}
 	}
 	return out
-}
-
-const blocks = " ▁▂▃▄▅▆▇█"
-
-// sparkline draws shares as bars, the greatest being scale.
-func sparkline(v []float64, scale float64) string {
-	ramp := []rune(blocks)
-	var b strings.Builder
-	for _, x := range v {
-		k := int(math.Ceil(x / scale * float64(len(ramp)-1)))
-		b.WriteRune(ramp[min(max(k, 0), len(ramp)-1)])
-	}
-	return b.String()
 }

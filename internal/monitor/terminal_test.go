@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/healml/healml/internal/present"
 )
 
 func rendered(t *testing.T, r *Report, color bool, width int) string {
@@ -55,36 +57,13 @@ func TestRenderFits(t *testing.T) {
 		for _, width := range []int{0, 40, 60, 80, 120, 300} {
 			out := rendered(t, r, false, width)
 			for _, line := range strings.Split(out, "\n") {
-				if n := cells(line); n > max(width, leastWidth) || strings.HasSuffix(line, " ") {
+				if n := present.Cells(line); n > max(width, present.LeastWidth) || strings.HasSuffix(line, " ") {
 					t.Errorf("%s at %d: %d cells: %q", name, width, n, line)
 				}
 			}
 			if plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(rendered(t, r, true, width), ""); plain != out {
 				t.Errorf("%s at %d: colours change the text", name, width)
 			}
-		}
-	}
-}
-
-func TestWrap(t *testing.T) {
-	for _, c := range []struct {
-		s    string
-		n    int
-		want string
-	}{
-		{"", 5, ""}, {"one two", 7, "one two"}, {"one two", 6, "one|two"}, {"one  two", 3, "one|two"}, {"abcdefgh", 3, "abc|def|gh"}, {"列の名前", 4, "列の|名前"}, {"at 99 % now", 6, "at|99 %|now"}, {"a " + strings.Repeat("x", 5), 3, "a x|xxx|x"},
-	} {
-		if got := strings.Join(wrap(c.s, c.n), "|"); got != c.want {
-			t.Errorf("%q in %d: %q, expected %q", c.s, c.n, got, c.want)
-		}
-	}
-	for _, c := range []struct {
-		s    string
-		n    int
-		want string
-	}{{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"列の名前", 5, "列の…"}, {"", 3, ""}} {
-		if got := fit(c.s, c.n); got != c.want {
-			t.Errorf("%q in %d: %q, expected %q", c.s, c.n, got, c.want)
 		}
 	}
 }

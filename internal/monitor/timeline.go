@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 )
 
 // date dates the beginning of a drifted column's change, and describes what it
@@ -143,7 +144,7 @@ func (w *watch) trend(j *job) *Trend {
 			part, of = t.numbers.SumsByStep()
 		default:
 			k := j.trendLevel()
-			name = "share of " + strconv.Quote(cut(j.level(k), longLevel))
+			name = "share of " + strconv.Quote(present.Cut(j.level(k), longLevel))
 			part, of = t.levels.LevelByStep(k)
 		}
 		for i, k := range place {

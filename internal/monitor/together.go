@@ -8,6 +8,7 @@ import (
 
 	"github.com/healml/healml/internal/drift"
 	"github.com/healml/healml/internal/drift/domain"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -104,7 +105,7 @@ func (r *Report) judgeTogether(limit float64) {
 
 // String says what the classifier found.
 func (d *Domain) String() string {
-	s := fmt.Sprintf("a classifier tells the current rows from the reference (AUC %s, interval %s to %s)", short(float64(d.AUC)), short(float64(d.Lo)), short(float64(d.Hi)))
+	s := fmt.Sprintf("a classifier tells the current rows from the reference (AUC %s, interval %s to %s)", present.Short(float64(d.AUC)), present.Short(float64(d.Lo)), present.Short(float64(d.Hi)))
 	if d.Within {
 		s = "how columns go together changed: " + s
 	}

@@ -3,8 +3,9 @@ package monitor
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
+
+	"github.com/healml/healml/internal/present"
 )
 
 // conclude sets Drift, Reasons and Verdict from the parts.
@@ -75,7 +76,7 @@ func (r *Report) faulty(name string) bool {
 func (r *Report) sentence(inputs, outputs []string, worse, feared bool) string {
 	if !r.EnoughRows && !worse && !feared {
 		return fmt.Sprintf("Not enough rows for a verdict: %s current and %s reference rows, %d of each are needed.",
-			thousands(r.Rows), thousands(r.ReferenceRows), r.Settings.MinRows)
+			present.Thousands(r.Rows), present.Thousands(r.ReferenceRows), r.Settings.MinRows)
 	}
 	var parts []string
 	if n := len(inputs); n > 0 {
@@ -93,7 +94,7 @@ func (r *Report) sentence(inputs, outputs []string, worse, feared bool) string {
 	if r.Domain != nil && r.Domain.Drift && len(inputs) == 0 {
 		parts = append(parts, r.Domain.String())
 	}
-	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), thousands(r.Rows))
+	s := fmt.Sprintf("No drift in %d columns over %s rows.", len(r.Columns), present.Thousands(r.Rows))
 	if len(parts) > 0 {
 		s = "Drift: " + strings.Join(parts, "; ") + "."
 	}
@@ -125,15 +126,15 @@ func (c *Column) numberReason(strongest string) string {
 	moved := math.Abs(float64(median.Now - median.Then))
 	switch {
 	case c.Std.Now == 0:
-		return fmt.Sprintf("every value is %s; the mean was %s", short(float64(median.Now)), short(float64(c.Mean.Then)))
+		return fmt.Sprintf("every value is %s; the mean was %s", present.Short(float64(median.Now)), present.Short(float64(c.Mean.Then)))
 	case moved > 0 && (moved > box/4 || strongest == "location"):
-		return fmt.Sprintf("the median went from %s to %s", short(float64(median.Then)), short(float64(median.Now)))
+		return fmt.Sprintf("the median went from %s to %s", present.Short(float64(median.Then)), present.Short(float64(median.Now)))
 	case strongest == "spread":
-		return fmt.Sprintf("the standard deviation went from %s to %s", short(float64(c.Std.Then)), short(float64(c.Std.Now)))
+		return fmt.Sprintf("the standard deviation went from %s to %s", present.Short(float64(c.Std.Then)), present.Short(float64(c.Std.Now)))
 	case strongest == "spike":
 		return "some values are far more or less frequent than they were"
 	}
-	return fmt.Sprintf("the mean went from %s to %s", short(float64(c.Mean.Then)), short(float64(c.Mean.Now)))
+	return fmt.Sprintf("the mean went from %s to %s", present.Short(float64(c.Mean.Then)), present.Short(float64(c.Mean.Now)))
 }
 
 // list joins up to four names.
@@ -142,41 +143,4 @@ func list(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:4], ", "), len(names)-4)
 	}
 	return strings.Join(names, ", ")
-}
-
-// short writes a number with four digits, – for none.
-func short(v float64) string {
-	if math.IsNaN(v) {
-		return "–"
-	}
-	if a := math.Abs(v); a >= 1e4 && a < 1e15 {
-		return thousands(int(math.Round(v)))
-	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
-}
-
-// percent writes a share so that small ones do not become 0.
-func percent(v float64) string {
-	switch {
-	case math.IsNaN(v):
-		return "–"
-	case v == 0:
-		return "0 %"
-	case math.Abs(v) < 0.001:
-		return strconv.FormatFloat(100*v, 'g', 2, 64) + " %"
-	}
-	return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
-}
-
-// thousands groups digits.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	from := 0
-	if n < 0 {
-		from = 1
-	}
-	for i := len(s) - 3; i > from; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/drift"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 )
@@ -322,7 +323,7 @@ func TestAnythingAgainstAnything(t *testing.T) {
 	}
 	unique := make([]string, 300)
 	for i := range unique {
-		unique[i] = "v" + short(float64(i))
+		unique[i] = "v" + present.Short(float64(i))
 	}
 	sides := map[string]*table.Table{
 		"full": base(500), "none": base(0), "one row": base(1), "two rows": base(2), "other columns": base(300).Drop("temp", "region", "price"),

@@ -1,8 +1,9 @@
 package monitor
 
 import (
-	"math"
 	"strings"
+
+	"github.com/healml/healml/internal/present"
 )
 
 // changeWord is the kind of a [Change] or a [Fault] in a word or two; a kind
@@ -11,7 +12,7 @@ func changeWord(kind string) string {
 	if k := wordsOf(kind); k.word != "" {
 		return k.word
 	}
-	return printable(kind)
+	return present.Printable(kind)
 }
 
 // cure is what usually mends a fault of a kind, a sentence; empty for others.
@@ -50,28 +51,12 @@ func kindWords() []kindWord {
 	}
 }
 
-// lasting writes seconds as people do: "14 days", "3.5 hours".
-func lasting(seconds float64) string {
-	for _, u := range []struct {
-		name string
-		of   float64
-	}{{"days", 86400}, {"hours", 3600}, {"minutes", 60}} {
-		if seconds >= 2*u.of {
-			if v := seconds / u.of; v < 10 {
-				return short(math.Round(10*v)/10) + " " + u.name
-			}
-			return thousands(int(math.Round(seconds/u.of))) + " " + u.name
-		}
-	}
-	return thousands(int(math.Round(max(seconds, 0)))) + " seconds"
-}
-
 // stepWords says how long the steps of a timeline are, which may differ
 // between the samples.
 func stepWords(step string) string {
 	then, now, two := strings.Cut(step, ", then ")
 	if !two {
-		return cut(printable(step), longLevel)
+		return present.Cut(present.Printable(step), longLevel)
 	}
-	return cut(printable(then), longLevel) + " in the reference and " + cut(printable(now), longLevel) + " now"
+	return present.Cut(present.Printable(then), longLevel) + " in the reference and " + present.Cut(present.Printable(now), longLevel) + " now"
 }
