@@ -32,6 +32,11 @@ const (
 	Rollback    Action = "rollback"
 )
 
+// Actions are all of them.
+func Actions() []Action {
+	return []Action{None, Keep, Quarantine, Recalibrate, Refit, Retrain, Rollback}
+}
+
 // Policy are the bounds within which healing acts.
 type Policy struct {
 	Cooldown   time.Duration `json:"cooldown_ns"` // no cure sooner after the last promotion
@@ -160,13 +165,13 @@ func (m Match) Relative() float64 {
 	return m.Gain.Mean / m.Champion
 }
 
-// clears reports whether the whole interval of the gain lies above the margin.
-func (m Match) clears(margin float64) bool { return m.Gain.Lo > margin*m.Champion && m.Gain.Lo > 0 }
+// Clears reports whether the whole interval of the gain lies above the margin.
+func (m Match) Clears(margin float64) bool { return m.Gain.Lo > margin*m.Champion && m.Gain.Lo > 0 }
 
 // best is the match that speaks for the cure: the newest rows when they prove
 // it, else all.
 func (t Trial) best(margin float64) Match {
-	if t.Newest.clears(margin) {
+	if t.Newest.Clears(margin) {
 		return t.Newest
 	}
 	return t.All
@@ -177,7 +182,7 @@ func (t Trial) best(margin float64) Match {
 // these rows were looked at has to clear it on all and on the newest: it may
 // stand out by what one short stretch had for once.
 func (t Trial) proven(margin float64) bool {
-	newest, all := t.Newest.clears(margin), t.All.clears(margin)
+	newest, all := t.Newest.Clears(margin), t.All.Clears(margin)
 	if !t.Usual {
 		return newest && all
 	}
@@ -239,7 +244,7 @@ func ahead(p Policy, a, b Trial) bool {
 }
 
 // outdoes reports whether the trial is proven better than the usual cure.
-func (t Trial) outdoes() bool { return t.Versus != nil && t.Versus.clears(0) }
+func (t Trial) outdoes() bool { return t.Versus != nil && t.Versus.Clears(0) }
 
 // kept says why the champion stays.
 func kept(p Policy, trials []Trial) string {

@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/healml/healml/internal/predlog"
@@ -63,28 +62,4 @@ func (s *Seen) readLogs(src Sources) error {
 	}
 	s.Window = joined.Take(window)
 	return nil
-}
-
-// mostTold is how many causes a story tells.
-const mostTold = 3
-
-// tellCauses puts the likeliest causes into words.
-func (in *Incident) tellCauses(b *strings.Builder) {
-	if in.Diagnosis == nil {
-		return
-	}
-	fmt.Fprintf(b, "\n## What is behind it\n\n")
-	for i, c := range in.Diagnosis.Causes {
-		if i >= mostTold || i > 0 && c.Probability < 0.05 {
-			break
-		}
-		fmt.Fprintf(b, "%d. **%s**, %.0f %%", i+1, c, 100*c.Probability)
-		if c.Harmless {
-			fmt.Fprintf(b, ", and harmless: the model hardly rests on it")
-		}
-		fmt.Fprintf(b, "\n")
-		for _, e := range c.Evidence {
-			fmt.Fprintf(b, "   - %s\n", e)
-		}
-	}
 }

@@ -3,7 +3,6 @@ package retrain
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -150,15 +149,6 @@ func (h *history) leave(flagged []bool, e Exclusion, forEver bool) {
 	if e.Rows > 0 {
 		h.excluded = append(h.excluded, e)
 	}
-}
-
-// told is an exclusion in a sentence's end.
-func (e *Exclusion) told() string {
-	out := e.Why
-	if e.Source != "" {
-		out += fmt.Sprintf(" (source %q)", e.Source)
-	}
-	return out
 }
 
 // mostExcluded bounds what a version's lineage tells of rows left out.

@@ -1,6 +1,7 @@
 package retrain
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +24,9 @@ import (
 // incidentFormat is the version of incident.json that this build writes and
 // the newest that it reads.
 const incidentFormat = 1
+
+// PageFile is the page in an incident's folder.
+const PageFile = "incident.html"
 
 // Incident is one round of healing: what was seen, tried, decided, and why.
 type Incident struct {
@@ -70,7 +74,7 @@ func (in *Incident) identify() {
 }
 
 // Write keeps the incident in dir/<id>/: incident.json, incident.md in plain
-// words, and trials.parquet. An incident that exists already is left alone.
+// words, incident.html with charts, and its tables. An incident that exists already is left alone.
 func (in *Incident) Write(dir string) error {
 	return in.write(durable.Disk{}, dir, filepath.Join(dir, in.ID))
 }
@@ -111,6 +115,13 @@ func (in *Incident) fill(disk durable.Disk, dir string) error {
 		return err
 	}
 	if err := disk.WriteFile(filepath.Join(dir, "incident.md"), []byte(in.Story())); err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := in.HTML(&page); err != nil {
+		return err
+	}
+	if err := disk.WriteFile(filepath.Join(dir, PageFile), page.Bytes()); err != nil {
 		return err
 	}
 	tables := map[string]*table.Table{lossesFile: in.losses, excludedFile: in.left}
@@ -164,123 +175,6 @@ func (in *Incident) table() *table.Table {
 	return table.Must(out...)
 }
 
-// Story tells the incident in plain words (Markdown).
-func (in *Incident) Story() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s\n\n", in.headline(), in.Reason)
-	fmt.Fprintf(&b, "- When: %s\n- Champion: %s", in.At.UTC().Format("2006-01-02 15:04:05 UTC"), in.Champion)
-	if !in.Learned.IsZero() {
-		fmt.Fprintf(&b, ", which learnt from rows up to %s", in.Learned.UTC().Format("2006-01-02 15:04"))
-	}
-	fmt.Fprintf(&b, "\n\n## What was seen\n\n")
-	if len(in.Reasons) == 0 {
-		fmt.Fprintf(&b, "Nothing that asks for a cure.\n")
-	}
-	for _, r := range in.Reasons {
-		fmt.Fprintf(&b, "- %s\n", r)
-	}
-	for _, e := range in.Excluded {
-		fmt.Fprintf(&b, "- %d rows %s are not learnt from: %s in column %q\n", e.Rows, e.when(), e.told(), e.Column)
-	}
-	for _, e := range in.Repaired {
-		fmt.Fprintf(&b, "- %d rows %s are learnt from as if a fault were undone: %s\n", e.Rows, e.when(), e.Why)
-	}
-	if in.Bake != nil {
-		in.Bake.tell(&b)
-	} else {
-		fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
-	}
-	in.tellCauses(&b)
-	in.tellTrials(&b)
-	fmt.Fprintf(&b, "\n## What was decided\n\n%s\n", in.decision())
-	return b.String()
-}
-
-func (e *Exclusion) when() string {
-	if e.From.IsZero() {
-		return "without a time"
-	}
-	return fmt.Sprintf("from %s to %s", e.From.Format("2006-01-02 15:04"), e.To.Format("2006-01-02 15:04"))
-}
-
-func (in *Incident) headline() string {
-	switch {
-	case in.Action == heal.Rollback && in.Bake != nil:
-		return fmt.Sprintf("Taken back: %s serves again in place of %s", in.Version, in.Champion)
-	case in.Promoted:
-		return fmt.Sprintf("Healed: %s took over from %s", in.Version, in.Champion)
-	case in.Action == heal.Keep:
-		return fmt.Sprintf("Kept: %s stays", in.Champion)
-	case in.Action == heal.None:
-		return fmt.Sprintf("Nothing was done: %s stays", in.Champion)
-	case in.Action == heal.Quarantine:
-		return fmt.Sprintf("Quarantine: %d rows are not to be learnt from any more; %s stays", in.LeftOut, in.Champion)
-	default:
-		return fmt.Sprintf("Would %s %s", in.Action, in.Champion)
-	}
-}
-
-func (in *Incident) tellTrials(b *strings.Builder) {
-	if len(in.Trials) == 0 {
-		return
-	}
-	if x := in.Break; x != nil {
-		fmt.Fprintf(b, "\n## A break\n\nThe champion has %.5g on the newest rows, where %.5g was expected of it: something changed there. So they are cut in two, that cures can learn from the first and be judged on the second.\n", x.Loss, x.Expected)
-	}
-	in.tellRecord(b)
-	first := in.Trials[0]
-	fmt.Fprintf(b, "\n## What was tried\n\nEach cure learnt from what was known before the rows it was judged on: %d rows", first.All.Rows)
-	if !first.From.IsZero() {
-		fmt.Fprintf(b, " from %s to %s", first.From.Format("2006-01-02 15:04"), first.To.Format("2006-01-02 15:04"))
-	}
-	fmt.Fprintf(b, ", of which the newest %d count for themselves too. Lower %s is better; the champion has %.5g on all and %.5g on the newest.\n\n", first.Newest.Rows, in.Metric, first.All.Champion, first.Newest.Champion)
-	fmt.Fprintf(b, "| cure | all | gain | interval | newest | gain | interval |\n|---|---|---|---|---|---|---|\n")
-	for _, t := range in.Trials {
-		fmt.Fprintf(b, "| %s ", t.Cure)
-		for _, m := range []heal.Match{t.All, t.Newest} {
-			fmt.Fprintf(b, "| %.5g | %+.1f %% | %.3g to %.3g ", m.Loss, 100*m.Relative(), m.Gain.Lo, m.Gain.Hi)
-		}
-		fmt.Fprintln(b, "|")
-	}
-	fmt.Fprintln(b)
-	for _, t := range in.Trials {
-		for _, v := range t.Vetoes {
-			fmt.Fprintf(b, "- %s is ruled out: %s\n", t.Cure, v)
-		}
-	}
-	if len(in.Skipped) > 0 {
-		fmt.Fprintf(b, "- Not tried, for want of time: %s\n", strings.Join(in.Skipped, "; "))
-	}
-}
-
-// tellRecord tells how windows did before the newest block.
-func (in *Incident) tellRecord(b *strings.Builder) {
-	if len(in.Record) < 2 || len(in.Record[0].Losses) == 0 {
-		return
-	}
-	fmt.Fprintf(b, "\n## What to learn from\n\nHow much of the past each window would have learnt from, and what it would have lost on %d blocks before the newest:\n\n| window | %s | weight |\n|---|---|---|\n", len(in.Record[0].Losses), in.Metric)
-	for _, r := range in.Record {
-		fmt.Fprintf(b, "| %s | %.5g | %.0f %% |\n", r.Cure, r.Loss, 100*r.Weight)
-	}
-}
-
-func (in *Incident) decision() string {
-	switch {
-	case in.Action == heal.Rollback && in.Bake != nil:
-		return fmt.Sprintf("%s is in force again, and nothing is promoted until a human lets it: healml retrain --thaw", in.Version)
-	case in.Promoted:
-		return fmt.Sprintf("%s was fitted with the winning cure on everything known and is in force. To take it back: healml models rollback", in.Version)
-	case in.Action == heal.Keep:
-		return "No cure is proven better than leaving the champion alone, so it stays."
-	case in.Action == heal.None:
-		return "The champion stays."
-	case in.Action == heal.Quarantine:
-		return fmt.Sprintf("The champion stays, and %d rows are left out for ever. If they were right after all: heal.readmit: [%s]", in.LeftOut, in.ID)
-	default:
-		return fmt.Sprintf("The cure would be promoted (%s); this was a rehearsal.", in.Reason)
-	}
-}
-
 var incidentID = regexp.MustCompile(`^i[0-9]{8}t[0-9]{6}z-[0-9a-f]{8}$`)
 
 // ErrNoIncident says that there is no incident of an id.
@@ -307,6 +201,19 @@ func Read(dir, id string) (*Incident, error) {
 		return nil, fmt.Errorf("read incident %s: format %d is not known to this build (it reads 1 to %d)", path, in.Format, incidentFormat)
 	}
 	return &in, nil
+}
+
+// LoadLosses reads the losses of the rows that cures were judged on, which are
+// shown from then on; an incident without them stays as it is.
+func (in *Incident) LoadLosses(dir string) error {
+	t, err := table.Read(filepath.Join(dir, in.ID, lossesFile), table.ReadOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		in.losses = t
+	}
+	return err
 }
 
 // List returns the ids of all incidents, oldest first.

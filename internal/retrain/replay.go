@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -67,15 +66,6 @@ type BakeRecord struct {
 	At      time.Time        `json:"at"`
 	Blocks  []heal.BakeBlock `json:"blocks"`
 	Verdict heal.BakeVerdict `json:"verdict"`
-}
-
-func (b *BakeRecord) tell(w io.Writer) {
-	v := b.Verdict
-	fmt.Fprintf(w, "\n%s took over from %s at %s. Both scored the %d rows since whose truth came in, in %d blocks of time.\n\n", b.Bake.Promoted, b.Bake.Predecessor, b.Bake.Began.UTC().Format("2006-01-02 15:04"), v.Rows, v.Blocks)
-	fmt.Fprintf(w, "| from | rows | %s of %s | %s of %s |\n|---|---|---|---|\n", b.Metric, b.Bake.Promoted, b.Metric, b.Bake.Predecessor)
-	for _, k := range b.Blocks {
-		fmt.Fprintf(w, "| %s | %d | %.5g | %.5g |\n", k.From.Format("2006-01-02 15:04"), k.Rows, k.Promoted, k.Predecessor)
-	}
 }
 
 // Difference is where a replay comes to something else than the incident.
