@@ -70,6 +70,10 @@ type numberFrame struct {
 
 const wild = 4
 
+// farthest is where residuals are cut off, in robust standard deviations: those
+// beyond say no more.
+const farthest = 1e6
+
 func newNumberFrame(then, now Outcomes) *numberFrame {
 	f := &numberFrame{then: then, now: now}
 	const fifths = 5
@@ -96,7 +100,7 @@ func newNumberFrame(then, now Outcomes) *numberFrame {
 	measure := func(o Outcomes) (z, s []float64) {
 		for i, y := range o.Label {
 			k := place(cuts, o.Output[i])
-			z = append(z, (y-o.Output[i]-medians[k])/scales[k])
+			z = append(z, max(-farthest, min(farthest, (y-o.Output[i]-medians[k])/scales[k])))
 			s = append(s, scales[k])
 		}
 		return z, s
@@ -212,12 +216,89 @@ func wideCauchy(z float64) float64 {
 	return 1 / (math.Pi * wide * (1 + z*z/(wide*wide)))
 }
 
-func (f *numberFrame) odds(share float64) []float64 {
-	out := make([]float64, len(f.zNow))
-	for i, z := range centred(f.zNow, f.now.Block) {
-		out[i] = share * wideCauchy(z) / ((1 - share) * student(z))
+// odds fits where the wrong labels of the batch lie, which a slip of a unit puts
+// all in one place: the batch is mixed of labels as always, about a place of
+// their own, and of a normal distribution with a tenth of the Cauchy, by
+// expectation and maximisation (Dempster, Laird and Rubin 1977). Where that is no
+// likelier than the Cauchy alone, by the criterion of Schwarz (1978), the odds
+// are those of the Cauchy.
+func (f *numberFrame) odds(lo, hi int, share float64) []float64 {
+	z := centred(f.zNow[lo:hi], f.now.Block[lo:hi])
+	plain, fitted := make([]float64, len(z)), make([]float64, len(z))
+	before := 0.0
+	for i, x := range z {
+		wrong, usual := share*wideCauchy(x), (1-share)*student(x)
+		plain[i] = wrong / usual
+		before += math.Log(wrong + usual)
 	}
-	return out
+	l := lump{share: share}
+	copy(fitted, plain)
+	after := math.Inf(-1)
+	for range lumpRounds {
+		l.maximise(z, fitted)
+		last := after
+		if after = l.expect(z, fitted); after-last < 1e-6*math.Abs(last) {
+			break
+		}
+	}
+	const parameters = 3 // more than the Cauchy alone has
+	if after-before > parameters/2.0*math.Log(float64(len(z))) {
+		return fitted
+	}
+	return plain
+}
+
+// lump is a batch of usual labels about centre, and a share of wrong ones with
+// mean and sd.
+type lump struct{ share, centre, mean, sd float64 }
+
+const (
+	lumpRounds = 60
+	lumpStray  = 0.1 // part of the wrong labels that lie anywhere
+	lumpLeast  = 0.5 // sd, in those of usual labels
+)
+
+// parts are the densities of usual labels, of wrong ones in the lump, and of
+// wrong ones anywhere.
+func (l *lump) parts(z float64) (usual, near, stray float64) {
+	d := (z - l.mean) / l.sd
+	near = math.Exp(-d*d/2) / (l.sd * math.Sqrt(2*math.Pi))
+	return (1 - l.share) * student(z-l.centre), l.share * (1 - lumpStray) * near, l.share * lumpStray * wideCauchy(z)
+}
+
+// expect sets the odds of each label to be wrong, and is the log likelihood.
+func (l *lump) expect(z, odds []float64) float64 {
+	sum := 0.0
+	for i, x := range z {
+		usual, near, stray := l.parts(x)
+		odds[i] = (near + stray) / usual
+		sum += math.Log(usual + near + stray)
+	}
+	return sum
+}
+
+// maximise fits the parameters to the odds.
+func (l *lump) maximise(z, odds []float64) {
+	wrong, near, sum, square, usual, place := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+	for i, x := range z {
+		w := 1 - 1/(1+odds[i]) // odds may be infinite
+		wrong += w
+		v := w
+		if l.sd > 0 { // in the first round all wrong labels are near
+			_, a, b := l.parts(x)
+			v *= a / (a + b)
+		}
+		near += v
+		sum += v * x
+		square += v * x * x
+		u := (1 - w) / (4 + (x-l.centre)*(x-l.centre)) // as one fits Student's t
+		usual += u
+		place += u * x
+	}
+	l.share = min(max(wrong/float64(len(z)), 1e-6), 1-1e-6)
+	l.centre = place / max(usual, 1e-300)
+	l.mean = sum / max(near, 1e-300)
+	l.sd = max(math.Sqrt(max(square/max(near, 1e-300)-l.mean*l.mean, 0)), lumpLeast)
 }
 
 // classFrame measures labels against probabilities, recalibrated on the rows
@@ -359,11 +440,11 @@ func (f *classFrame) spoilt() ([]spoiltBatch, float64) {
 	return batchesOf(f.now.Block, before, of(f.now.Label, p, false), of(f.now.Label, p, true)), before
 }
 
-func (f *classFrame) odds(share float64) []float64 {
-	out := make([]float64, len(f.pNow))
-	for i, x := range f.pNow {
+func (f *classFrame) odds(lo, hi int, share float64) []float64 {
+	out := make([]float64, hi-lo)
+	for i, x := range f.pNow[lo:hi] {
 		p := logistic(logOdds(x) + f.shift)
-		if f.now.Label[i] < 0.5 {
+		if f.now.Label[lo+i] < 0.5 {
 			p = 1 - p
 		}
 		out[i] = share * (1 - p) / ((1 - share) * p)

@@ -113,9 +113,9 @@ type frame interface {
 	// spoilt is for each batch of the rows now the gain of the best share of
 	// spoilt labels, and before the share then.
 	spoilt() (batches []spoiltBatch, before float64)
-	// odds are for each of the rows now those that its label is spoilt, when a
-	// share of them is.
-	odds(share float64) []float64
+	// odds are for each of the rows now from lo to hi, which are a batch, those
+	// that its label is spoilt, when about a share of them is.
+	odds(lo, hi int, share float64) []float64
 }
 
 type wholeMove struct {

@@ -106,9 +106,9 @@ func (s *spoiltSearch) batches(f frame) {
 			s.Batches++
 			s.Rows += b.rows
 			s.Evidence += evidence
-			odds := f.odds(b.share)
-			for i := lo; i < lo+b.rows; i++ {
-				s.in[i], s.wrong[i], s.doubt[i] = true, odds[i] > 1, odds[i] > doubtful/(1-doubtful)
+			for k, odds := range f.odds(lo, lo+b.rows, b.share) {
+				i := lo + k
+				s.in[i], s.wrong[i], s.doubt[i] = true, odds > 1, odds > doubtful/(1-doubtful)
 				if s.wrong[i] {
 					count++
 				}

@@ -90,6 +90,63 @@ func TestFindSpoilt(t *testing.T) {
 	}
 }
 
+// TestToldOneByOne: what a slip of a unit moved to one place is told from the
+// tails of what is usual, with the error that the overlap of both leaves.
+func TestToldOneByOne(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		by           func(r *rand.Rand) float64
+		missed, lost float64 // shares of wrong labels not found, of right ones left out
+	}{
+		{"five standard deviations up", func(*rand.Rand) float64 { return 5 }, 0.03, 0.002},
+		{"five down", func(*rand.Rand) float64 { return -5 }, 0.03, 0.003},
+		{"eight", func(*rand.Rand) float64 { return 8 }, 0.003, 0.001},
+		{"anywhere", func(r *rand.Rand) float64 { return 30 * r.NormFloat64() }, 0.12, 0.002},
+	} {
+		found, missed, lost, bad, good := 0, 0, 0, 0, 0
+		for seed := range uint64(10) {
+			wrong := map[int]bool{}
+			now := shop(2+seed, 4, 0, func(r *rand.Rand, i int, o *heal.Outcomes) {
+				if i/400 == 1 && r.Float64() < 0.2 {
+					o.Label[i] += c.by(r)
+					wrong[i] = true
+				}
+			})
+			s := heal.FindSpoilt(shop(1, 6, -6, nil), now, shopColumns, nil, false)
+			if s == nil || s.Leave == nil {
+				continue // a batch of 400 may be too few to be sure
+			}
+			found++
+			for i := 400; i < 800; i++ {
+				switch {
+				case wrong[i]:
+					if bad++; !s.Leave[i] {
+						missed++
+					}
+				default:
+					if good++; s.Leave[i] {
+						lost++
+					}
+				}
+			}
+		}
+		if m, l := float64(missed)/float64(bad), float64(lost)/float64(good); found < 6 || m > c.missed || l > c.lost {
+			t.Errorf("%s: found %d times; %.3f of the wrong labels missed, %.4f of the right ones left out, at most %g and %g", c.name, found, m, l, c.missed, c.lost)
+		} else {
+			t.Logf("%s: %.3f missed, %.4f left out", c.name, m, l)
+		}
+	}
+	// Labels beyond all measure break nothing.
+	now := shop(3, 4, 0, func(r *rand.Rand, i int, o *heal.Outcomes) {
+		if i/400 == 1 && r.Float64() < 0.2 {
+			o.Label[i] = math.MaxFloat64
+		}
+	})
+	if s := heal.FindSpoilt(shop(1, 6, -6, nil), now, shopColumns, nil, false); s == nil || math.IsNaN(s.Evidence+s.Share+s.Spread+s.Moved) || s.Share < 0.1 {
+		t.Errorf("labels beyond all measure: %+v", s)
+	}
+}
+
 // TestSpoiltSource: when one source's labels are wrong, all that it told in
 // those batches is left out, of numbers and of classes; not when a column tells
 // them as well.
