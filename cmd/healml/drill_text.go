@@ -50,7 +50,7 @@ func tellDrills(w io.Writer, results []drillResult) error {
 		_ = tw.Flush() // into memory
 		fmt.Fprintln(&b)
 	}
-	fmt.Fprintln(tw, "DRILL\tRESULT\tSEEN AFTER\tLOSS IN THE FAULT\tHEALED\tAFTER IT\tHARM AVOIDED")
+	fmt.Fprintln(tw, "DRILL\tRESULT\tSEEN AFTER\tLOSS IN THE FAULT\tHEALED\tAFTER IT\tBACK AFTER\tHARM AVOIDED")
 	for _, r := range results {
 		v := r.Verdict
 		result, seen := "passed", "never"
@@ -60,7 +60,14 @@ func tellDrills(w io.Writer, results []drillResult) error {
 		if v.Delay >= 0 {
 			seen = fmt.Sprintf("%d steps", v.Delay)
 		}
-		fmt.Fprintf(tw, "%s %s\t%s\t%s\tx %.3g\tx %.3g\tx %.3g\t%.0f %%\n", r.Kind, r.Column, result, seen, v.HarmOff, v.HarmOn, v.After, 100*v.Avoided)
+		after, back := fmt.Sprintf("x %.3g", v.After), "never"
+		if v.Recovered >= 0 {
+			back = fmt.Sprintf("%d steps", v.Recovered)
+		}
+		if v.After == 0 { // it never ends
+			after, back = "-", "-"
+		}
+		fmt.Fprintf(tw, "%s %s\t%s\t%s\tx %.3g\tx %.3g\t%s\t%s\t%.0f %%\n", r.Kind, r.Column, result, seen, v.HarmOff, v.HarmOn, after, back, 100*v.Avoided)
 	}
 	_ = tw.Flush()
 	for _, r := range results {

@@ -48,6 +48,10 @@ const LateBy = 3
 // OfFeed reports whether the fault sits in the inputs.
 func (k Kind) OfFeed() bool { return k == UnitJump || k == Rename || k == Missing || k == Frozen }
 
+// takes reports whether the fault takes away rows to learn from, or their labels
+// for a time.
+func (k Kind) takes() bool { return k == Missing || k == Frozen || k == Late }
+
 // Fits reports whether a column of a kind can have the fault.
 func (k Kind) Fits(c schema.Kind) bool {
 	switch k {
@@ -160,11 +164,17 @@ type Verdict struct {
 	HarmOn  float64 `json:"harm_on"`
 	After   float64 `json:"after"`
 	Avoided float64 `json:"avoided"`
+	// Recovered is how many of up to four steps after the fault pass until the
+	// loss is, and stays, within MaxAfter of that without one; −1: it is not by
+	// the last of them, or there is no step after it.
+	Recovered int `json:"recovered"`
 }
 
 // Judge says how the drill went. Labels that are poisoned or late need not be
 // noticed, only harmless; in a turned world, which has no after, healing has to
-// take a half of the harm away.
+// take a half of the harm away. A fault that takes rows or labels away leaves
+// less to learn from in a world that moves meanwhile: after it the loss has to
+// come back.
 func Judge(f Fault, steps []Step, b Bounds) Verdict {
 	v := Verdict{Delay: -1, Passed: true, Why: []string{}}
 	for _, s := range steps {
@@ -186,6 +196,7 @@ func Judge(f Fault, steps []Step, b Bounds) Verdict {
 	on := func(s Step) float64 { return s.On }
 	v.HarmOff, v.HarmOn = ratio(steps, off, clean, during), ratio(steps, on, clean, during)
 	v.After = ratio(steps, on, clean, after)
+	v.Recovered = recovered(steps, after, b.MaxAfter)
 	base := mean(steps, clean, since)
 	if harm := mean(steps, off, since) - base; harm > 0 {
 		v.Avoided = (mean(steps, off, since) - mean(steps, on, since)) / harm
@@ -200,10 +211,33 @@ func Judge(f Fault, steps []Step, b Bounds) Verdict {
 	switch {
 	case f.Kind == Concept && v.Avoided < 0.5:
 		v.fail("healing took away %.0f %% of the harm, a half is expected", 100*v.Avoided)
+	case f.Kind.takes():
+		if v.Recovered < 0 {
+			v.fail("the loss does not come back to within %.3g times that without the fault, within four steps after it", b.MaxAfter)
+		}
 	case f.Kind != Concept && v.After > b.MaxAfter:
 		v.fail("after the fault the loss is %.3g times that without one, at most %.3g is allowed", v.After, b.MaxAfter)
 	}
 	return v
+}
+
+// recovered counts steps until the loss stays within most times that without a
+// fault; −1 when it does not.
+func recovered(steps []Step, after func(Step) bool, most float64) int {
+	n, out := 0, -1
+	for _, s := range steps {
+		if !after(s) {
+			continue
+		}
+		switch back := s.On <= most*s.Clean; {
+		case !back:
+			out = -1
+		case out < 0:
+			out = n
+		}
+		n++
+	}
+	return out
 }
 
 func (v *Verdict) fail(format string, args ...any) {

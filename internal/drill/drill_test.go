@@ -116,7 +116,7 @@ func TestJudge(t *testing.T) {
 	bounds := drill.Bounds{MaxDelay: 1, MaxAfter: 1.05}
 	unit := drill.Fault{Kind: drill.UnitJump, From: 2, To: 4}
 	v := drill.Judge(unit, story(nil), bounds)
-	if !v.Passed || v.Delay != 1 || v.HarmOff != 3 || v.HarmOn != 1.5 || v.After != 1 || math.Abs(v.Avoided-0.75) > 1e-12 || v.Early != 0 {
+	if !v.Passed || v.Delay != 1 || v.HarmOff != 3 || v.HarmOn != 1.5 || v.After != 1 || v.Recovered != 0 || math.Abs(v.Avoided-0.75) > 1e-12 || v.Early != 0 {
 		t.Errorf("%+v", v)
 	}
 	for name, c := range map[string]struct {
@@ -128,6 +128,7 @@ func TestJudge(t *testing.T) {
 		"a set-back after it":       {unit, func(s *drill.Step) { s.On += float64(s.Step/5) * 0.1 }},
 		"faulty rows were learnt":   {unit, func(s *drill.Step) { s.Promoted = s.Step == 3 }},
 		"poison has a set-back":     {drill.Fault{Kind: drill.Poison, From: 2, To: 3}, func(s *drill.Step) { s.On += float64(s.Step / 3) }},
+		"missing, and not back":     {drill.Fault{Kind: drill.Missing, From: 2, To: 4}, func(s *drill.Step) { s.On += float64(s.Step/7) * 0.1 }},
 		"a turned world not healed": {drill.Fault{Kind: drill.Concept, From: 2, To: 8}, func(s *drill.Step) { s.On = s.Off }},
 	} {
 		if v := drill.Judge(c.fault, story(c.change), bounds); v.Passed || len(v.Why) != 1 {
@@ -137,6 +138,18 @@ func TestJudge(t *testing.T) {
 	spared := func(s *drill.Step) { s.Promoted, s.Guarded = s.Step == 3, true }
 	if v := drill.Judge(unit, story(spared), bounds); !v.Passed {
 		t.Errorf("a promotion without the faulty rows: %+v", v)
+	}
+	slow := func(s *drill.Step) {
+		if s.Step == 4 || s.Step == 5 {
+			s.On = 2
+		}
+	}
+	frozen := drill.Fault{Kind: drill.Frozen, From: 2, To: 4}
+	if v := drill.Judge(frozen, story(slow), bounds); !v.Passed || v.Recovered != 2 || v.After != 1.5 {
+		t.Errorf("what took rows away comes back: %+v", v)
+	}
+	if v := drill.Judge(unit, story(slow), bounds); v.Passed || v.Recovered != 2 {
+		t.Errorf("what took nothing away comes back late: %+v", v)
 	}
 	quiet := func(s *drill.Step) { s.Alarm = "" }
 	if v := drill.Judge(drill.Fault{Kind: drill.Late, From: 2, To: 4}, story(quiet), bounds); !v.Passed || v.Delay != -1 {

@@ -216,24 +216,28 @@ func wideCauchy(z float64) float64 {
 	return 1 / (math.Pi * wide * (1 + z*z/(wide*wide)))
 }
 
-// odds fits where the wrong labels of the batch lie, which a slip of a unit puts
-// all in one place: the batch is mixed of labels as always, about a place of
-// their own, and of a normal distribution with a tenth of the Cauchy, by
-// expectation and maximisation (Dempster, Laird and Rubin 1977). Where that is no
-// likelier than the Cauchy alone, by the criterion of Schwarz (1978), the odds
-// are those of the Cauchy.
 func (f *numberFrame) odds(lo, hi int, share float64) []float64 {
-	z := centred(f.zNow[lo:hi], f.now.Block[lo:hi])
-	plain, fitted := make([]float64, len(z)), make([]float64, len(z))
-	before := 0.0
-	for i, x := range z {
-		wrong, usual := share*wideCauchy(x), (1-share)*student(x)
-		plain[i] = wrong / usual
-		before += math.Log(wrong + usual)
+	out := centred(f.zNow[lo:hi], f.now.Block[lo:hi])
+	for i, z := range out {
+		out[i] = share * wideCauchy(z) / ((1 - share) * student(z))
 	}
-	l := lump{share: share}
-	copy(fitted, plain)
-	after := math.Inf(-1)
+	return out
+}
+
+// placed are the odds when it is fitted where the wrong labels of a batch lie,
+// which a slip of a unit puts all in one place: the batch is mixed of labels as
+// always, about a place of their own, and of a normal distribution with a tenth
+// of the Cauchy, by expectation and maximisation (Dempster, Laird and Rubin
+// 1977), beginning with the odds of the Cauchy alone. Where that is no likelier,
+// by the criterion of Schwarz (1978), or would call half of the labels wrong, it
+// is those odds.
+func (f *numberFrame) placed(lo, hi int, share float64, odds []float64) []float64 {
+	z := centred(f.zNow[lo:hi], f.now.Block[lo:hi])
+	before := 0.0
+	for _, x := range z {
+		before += math.Log(share*wideCauchy(x) + (1-share)*student(x))
+	}
+	l, fitted, after := lump{share: share}, slices.Clone(odds), math.Inf(-1)
 	for range lumpRounds {
 		l.maximise(z, fitted)
 		last := after
@@ -242,10 +246,10 @@ func (f *numberFrame) odds(lo, hi int, share float64) []float64 {
 		}
 	}
 	const parameters = 3 // more than the Cauchy alone has
-	if after-before > parameters/2.0*math.Log(float64(len(z))) {
+	if l.share < 0.5 && after-before > parameters/2.0*math.Log(float64(len(z))) {
 		return fitted
 	}
-	return plain
+	return odds
 }
 
 // lump is a batch of usual labels about centre, and a share of wrong ones with

@@ -74,7 +74,8 @@ func FindSpoilt(then, now Outcomes, columns []Binning, sources []string, classes
 	} else {
 		f = newNumberFrame(then, now)
 	}
-	s := &spoiltSearch{Spoilt: &Spoilt{}, in: make([]bool, len(now.Label)), wrong: make([]bool, len(now.Label)), doubt: make([]bool, len(now.Label))}
+	flags := func() []bool { return make([]bool, len(now.Label)) }
+	s := &spoiltSearch{Spoilt: &Spoilt{}, in: flags(), wrong: flags(), doubt: flags(), leave: flags()}
 	if s.batches(f); s.Rows == 0 {
 		return nil
 	}
@@ -83,7 +84,7 @@ func FindSpoilt(then, now Outcomes, columns []Binning, sources []string, classes
 	if n, ok := f.(*numberFrame); ok {
 		s.weighOthers(n)
 		if s.Leave == nil && s.Bound < mostBound && math.Abs(s.Moved) < mostMoved && s.Spread < mostSpread {
-			s.Leave = s.doubt
+			s.Leave = s.leave
 		}
 	}
 	return s.Spoilt
@@ -92,12 +93,14 @@ func FindSpoilt(then, now Outcomes, columns []Binning, sources []string, classes
 type spoiltSearch struct {
 	*Spoilt
 	in, wrong, doubt []bool // rows of spoilt batches; with labels likely wrong; or maybe wrong
+	leave            []bool // maybe wrong, when it is fitted where wrong labels lie
 }
 
 // batches takes those that look spoilt.
 func (s *spoiltSearch) batches(f frame) {
 	batches, before := f.spoilt()
 	s.Usual = before
+	const maybe = doubtful / (1 - doubtful) // as odds
 	count := 0.0
 	for lo, k := 0, 0; k < len(batches); k++ {
 		b := batches[k]
@@ -106,9 +109,14 @@ func (s *spoiltSearch) batches(f frame) {
 			s.Batches++
 			s.Rows += b.rows
 			s.Evidence += evidence
-			for k, odds := range f.odds(lo, lo+b.rows, b.share) {
+			odds := f.odds(lo, lo+b.rows, b.share)
+			placed := odds
+			if n, ok := f.(*numberFrame); ok {
+				placed = n.placed(lo, lo+b.rows, b.share, odds)
+			}
+			for k := range odds {
 				i := lo + k
-				s.in[i], s.wrong[i], s.doubt[i] = true, odds > 1, odds > doubtful/(1-doubtful)
+				s.in[i], s.wrong[i], s.doubt[i], s.leave[i] = true, odds[k] > 1, odds[k] > maybe, placed[k] > maybe
 				if s.wrong[i] {
 					count++
 				}

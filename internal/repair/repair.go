@@ -34,10 +34,15 @@ const (
 type Step struct {
 	Column string `json:"column"`
 	Kind   Kind   `json:"kind"`
-	// Factor divides, of a Scale, the values that come closer to Median by it,
-	// in logarithms. Median is that of the reference. Both are not 0.
+	// Factor divides, of a Scale, the values that came bent: those outside Low
+	// and High, between which nearly all of the reference lies, that come to lie
+	// inside. Of those that are inside either way, or outside, and when Low and
+	// High are not known, both 0, it is those that come closer to Median, that of
+	// the reference, in logarithms. Factor and Median are above 0.
 	Factor float64 `json:"factor,omitempty"`
 	Median float64 `json:"median,omitempty"`
+	Low    float64 `json:"low,omitempty"`
+	High   float64 `json:"high,omitempty"`
 	Old    string  `json:"old,omitempty"` // of a Rename
 	New    string  `json:"new,omitempty"`
 	Why    string  `json:"why"` // the fault, one sentence
@@ -45,11 +50,47 @@ type Step struct {
 
 // scaled is v as the step reads it.
 func (s *Step) scaled(v float64) (float64, bool) {
-	back := v / s.Factor
-	if !(math.Abs(math.Log(back/s.Median)) < math.Abs(math.Log(v/s.Median))) { // NaN where signs differ
+	if !(s.bent(v) > 0) { // NaN where signs differ
 		return v, false
 	}
-	return back, true
+	return v / s.Factor, true
+}
+
+// bent is above 0 when v is likelier to have come bent than not: by how much
+// closer to the median it comes, in logarithms, at most the factor's. NaN when v
+// cannot tell: it is missing, 0, or of the other sign.
+func (s *Step) bent(v float64) float64 {
+	back := v / s.Factor
+	sure := math.Abs(math.Log(s.Factor))
+	if s.Low != 0 || s.High != 0 {
+		switch as, is := s.Low <= v && v <= s.High, s.Low <= back && back <= s.High; {
+		case as && !is:
+			return -sure
+		case is && !as:
+			return sure
+		}
+	}
+	return max(-sure, min(sure, math.Abs(math.Log(v/s.Median))-math.Abs(math.Log(back/s.Median))))
+}
+
+// Run is the stretch of values, from lo to before hi, which are together the
+// likeliest to have come bent, of a fault that begins and ends once: outside it a
+// value that is as far from the median may well be right. Empty when none is.
+func (s *Step) Run(values []float64) (lo, hi int) {
+	sum, best, from := 0.0, 0.0, 0
+	for i, v := range values {
+		gain := s.bent(v)
+		if math.IsNaN(gain) {
+			continue
+		}
+		if sum <= 0 {
+			sum, from = 0, i
+		}
+		if sum += gain; sum > best {
+			best, lo, hi = sum, from, i+1
+		}
+	}
+	return lo, hi
 }
 
 // Table is t with the steps taken in the rows that keep picks, in all of them

@@ -5,10 +5,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/repair"
 	"github.com/healml/healml/internal/repair/inspect"
-	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
 	"github.com/healml/healml/internal/train"
 )
@@ -21,7 +21,8 @@ const (
 )
 
 // teaching are the faults of a feed whose rows would teach a model something
-// wrong. A frozen or renamed column may be how the world is from now on.
+// wrong, and so would those of a column that is stuck. A renamed one may be how
+// the world is from now on.
 var teaching = []string{"absent", "empty", "unit"}
 
 // sound finds the stretches of logged rows in which a feed was broken, by
@@ -30,9 +31,9 @@ var teaching = []string{"absent", "empty", "unit"}
 // repaired; of what may not, the rows are left out, and told in excluded.
 //
 // A fault begins and ends within a stretch, where it may be too little to be
-// found. So what undoes it in one is done in the stretches beside it as well: it
-// changes nothing but values that came bent.
-func (h *history) sound(ctx context.Context, reference, logged *table.Table, t *schema.Template, may inspect.Allowed) (*table.Table, error) {
+// found. So what undoes it in one is done in the stretches beside it as well.
+func (h *history) sound(ctx context.Context, reference, logged *table.Table, champion *model.Model, may inspect.Allowed) (*table.Table, error) {
+	t, weight, mayQuarantine := champion.Template, weights(champion), may.Quarantine
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
 	parts := stretches(logged.Column(orderColumn).Times)
@@ -45,43 +46,87 @@ func (h *history) sound(ctx context.Context, reference, logged *table.Table, t *
 			return nil, err
 		}
 		steps[k] = inspect.Steps(faults, reference, may)
-		if f := lasting(faults, steps[k]); f != nil {
+		f := lasting(faults, steps[k])
+		if f == nil && mayQuarantine {
+			f = stuck(faults, reference, batch, weight)
+		}
+		if f != nil {
 			h.excluded = append(h.excluded, exclusion(batch, f.Column, f.Detail, len(s)))
 			h.out.add(batch.Column(idColumn), batch.Column(orderColumn).Times, f.Column, f.Detail)
 			mark(bad, s)
 		}
 	}
 	rows := logged
-	for k, s := range parts {
-		mine := beside(steps, k)
-		if bad[s[0]] || len(mine) == 0 {
-			continue
-		}
+	for _, r := range remedies(logged, parts, steps) {
 		these := make([]bool, len(bad))
-		mark(these, s)
-		next, _, counts := repair.Table(rows, mine, these)
-		rows = next
-		for i, step := range mine {
-			if counts[i] > 0 {
-				h.repaired = append(h.repaired, exclusion(logged.Take(s), step.Column, step.Words(), counts[i]))
-			}
+		mark(these, r.rows)
+		for i, out := range bad {
+			these[i] = these[i] && !out
+		}
+		next, changed, counts := repair.Table(rows, []repair.Step{r.step}, these)
+		if rows = next; counts[0] > 0 {
+			h.repaired = append(h.repaired, exclusion(logged.Take(picked(changed)), r.step.Column, r.step.Words(), counts[0]))
 		}
 	}
 	return exclude(rows, bad), nil
 }
 
-// beside are the steps of a stretch and, of other columns or levels, of the two
-// beside it.
-func beside(steps [][]repair.Step, k int) []repair.Step {
-	out := slices.Clone(steps[k])
-	for _, j := range []int{k - 1, k + 1} {
-		if j < 0 || j >= len(steps) {
-			continue
-		}
-		for _, s := range steps[j] {
-			if !slices.ContainsFunc(out, func(x repair.Step) bool { return x.Column == s.Column && x.Kind == s.Kind && x.New == s.New }) {
-				out = append(out, s)
+// remedy is a step and the rows in which it is taken, in the order of time.
+type remedy struct {
+	step repair.Step
+	rows []int
+}
+
+// remedies are the steps of neighbouring stretches as one, in the order in which
+// they begin, with the stretches before and after them. A level is renamed
+// wherever it stands there; a value is scaled in the run of rows that came bent.
+func remedies(logged *table.Table, parts [][]int, steps [][]repair.Step) (out []remedy) {
+	for k := range steps {
+		for _, s := range steps[k] {
+			same := func(x repair.Step) bool {
+				return x.Column == s.Column && x.Kind == s.Kind && x.New == s.New && x.Factor == s.Factor
 			}
+			if k > 0 && slices.ContainsFunc(steps[k-1], same) {
+				continue // it began before
+			}
+			end := k + 1
+			for end < len(steps) && slices.ContainsFunc(steps[end], same) {
+				end++
+			}
+			found := slices.Concat(parts[k:end]...)
+			around := slices.Concat(parts[max(k-1, 0):min(end+1, len(parts))]...)
+			if s.Kind == repair.Scale {
+				around = run(logged, s, found, around)
+			}
+			out = append(out, remedy{s, around})
+		}
+	}
+	return out
+}
+
+// run are those of the rows around that came bent one after the other; all of
+// those in which the fault was found when they are fewer than a half of these,
+// as when one sender of several is broken.
+func run(logged *table.Table, s repair.Step, found, around []int) []int {
+	c := logged.Column(s.Column)
+	if c == nil || c.Type != table.Float {
+		return nil
+	}
+	values := make([]float64, len(around))
+	for i, row := range around {
+		values[i] = c.Floats[row]
+	}
+	if lo, hi := s.Run(values); 2*(hi-lo) >= len(found) {
+		return around[lo:hi]
+	}
+	return found
+}
+
+// picked are the numbers of the rows that are flagged.
+func picked(rows []bool) (out []int) {
+	for i, yes := range rows {
+		if yes {
+			out = append(out, i)
 		}
 	}
 	return out
@@ -100,6 +145,19 @@ func lasting(faults []monitor.Fault, steps []repair.Step) *monitor.Fault {
 		undone := slices.ContainsFunc(steps, func(s repair.Step) bool { return s.Column == faults[i].Column })
 		if !undone && slices.Contains(teaching, faults[i].Kind) {
 			return &faults[i]
+		}
+	}
+	return nil
+}
+
+// stuck is the fault of a column on which the champion rests and that repeats one
+// value for longer than it ever did in the reference by far: a promotion that is
+// off for weeks is no broken feed. nil when there is none.
+func stuck(faults []monitor.Fault, reference, batch *table.Table, weight map[string]float64) *monitor.Fault {
+	for i := range faults {
+		f := &faults[i]
+		if f.Kind == "frozen" && weight[f.Column] > suspectShare && 2*longestRun(reference.Column(f.Column)) < batch.NumRows() {
+			return f
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/feature"
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
@@ -155,7 +156,8 @@ func coerce(c *table.Column, want schema.Column, n int) (*table.Column, error) {
 // gather joins all labelled rows, repairs or leaves out those logged while a
 // feed was broken, keeps the newest maxRows, and encodes them for the champion's
 // template.
-func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time, maxRows int) (*history, error) {
+func gather(ctx context.Context, s Sources, champion *model.Model, until time.Time, maxRows int) (*history, error) {
+	t := champion.Template
 	base := s.Data
 	if base == nil {
 		base = s.Reference
@@ -169,7 +171,7 @@ func gather(ctx context.Context, s Sources, t *schema.Template, until time.Time,
 	if err != nil {
 		return nil, err
 	}
-	if logged, err = h.sound(ctx, s.Reference, logged, t, s.Repair); err != nil {
+	if logged, err = h.sound(ctx, s.Reference, logged, champion, s.Repair); err != nil {
 		return nil, err
 	}
 	h.excluded = append(left, h.excluded...)

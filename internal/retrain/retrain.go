@@ -19,6 +19,7 @@ import (
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/score"
@@ -100,7 +101,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		in.identify()
 		return in, nil
 	}
-	h, err := gather(ctx, o.Sources, champion.Model.Template, o.Now, o.MaxRows)
+	h, err := gather(ctx, o.Sources, champion.Model, o.Now, o.MaxRows)
 	if err != nil {
 		return nil, fmt.Errorf("gather labelled rows: %w", err)
 	}
@@ -338,21 +339,32 @@ func suspects(champion *registry.Loaded, r *monitor.Report) []string {
 	if r == nil {
 		return nil
 	}
-	weight := map[string]float64{}
-	gain, total := champion.Model.Trees.Importance(gbdt.ByGain), 0.0
-	for i, f := range champion.Model.Template.Features {
-		weight[f.Source] += gain[i]
-		total += gain[i]
-	}
+	weight := weights(champion.Model)
 	var out []string
 	for _, c := range champion.Model.Template.Columns {
 		drifted := r.Columns[c.Name] != nil && r.Columns[c.Name].Drift
 		faulty := slices.ContainsFunc(r.Faults, func(f monitor.Fault) bool { return f.Column == c.Name })
-		if (drifted || faulty) && weight[c.Name] > suspectShare*total {
+		if (drifted || faulty) && weight[c.Name] > suspectShare {
 			out = append(out, c.Name)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(weight[b], weight[a]) })
+	return out
+}
+
+// weights are the shares of a model's gain that its raw columns have; they add
+// up to 1, or to 0 when the model splits nowhere.
+func weights(m *model.Model) map[string]float64 {
+	out := map[string]float64{}
+	gain, total := m.Trees.Importance(gbdt.ByGain), 0.0
+	for _, g := range gain {
+		total += g
+	}
+	for i, f := range m.Template.Features {
+		if total > 0 {
+			out[f.Source] += gain[i] / total
+		}
+	}
 	return out
 }
 

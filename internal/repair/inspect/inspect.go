@@ -54,10 +54,13 @@ func Steps(faults []monitor.Fault, reference *table.Table, may Allowed) []repair
 		s := repair.Step{Column: f.Column, Why: f.String()}
 		switch {
 		case f.Kind == "unit" && may.Scale && f.Factor > 0:
-			s.Kind, s.Factor, s.Median = repair.Scale, f.Factor, median(reference.Column(f.Column))
-			if !(s.Median > 0) || s.Factor == 1 {
+			usual := finite(reference.Column(f.Column))
+			if len(usual) == 0 || !(usual[len(usual)/2] > 0) || f.Factor == 1 {
 				continue
 			}
+			n := len(usual)
+			s.Kind, s.Factor, s.Median = repair.Scale, f.Factor, usual[n/2]
+			s.Low, s.High = usual[n/rare], usual[n-1-n/rare]
 		case f.Kind == "renamed" && may.Rename && f.Alike:
 			s.Kind, s.Old, s.New = repair.Rename, f.Old, f.New
 		case (f.Kind == "unit" || f.Kind == "frozen" || f.Kind == "type") && may.Quarantine:
@@ -70,22 +73,22 @@ func Steps(faults []monitor.Fault, reference *table.Table, may Allowed) []repair
 	return out
 }
 
-// median of the finite numbers of a column; NaN when there is none.
-func median(c *table.Column) float64 {
+// rare is how seldom the reference has values lower than usual, or higher: one
+// in so many.
+const rare = 1000
+
+// finite are the finite numbers of a column in their order.
+func finite(c *table.Column) (v []float64) {
 	if c == nil || c.Type != table.Float {
-		return math.NaN()
+		return nil
 	}
-	var v []float64
 	for _, x := range c.Floats {
 		if !math.IsNaN(x) && !math.IsInf(x, 0) {
 			v = append(v, x)
 		}
 	}
-	if len(v) == 0 {
-		return math.NaN()
-	}
 	slices.Sort(v)
-	return v[len(v)/2]
+	return v
 }
 
 // Thin is every k-th row of t, at most n.
