@@ -191,6 +191,7 @@ func TestRowIsTable(t *testing.T) {
 		var steps []repair.Step
 		for _, s := range []repair.Step{
 			{Column: "price", Kind: repair.Scale, Factor: 100, Median: 2.5},
+			{Column: "price", Kind: repair.Scale, Factor: 100, Median: 2.5, Low: 1, High: 25},
 			{Column: "brand", Kind: repair.Rename, Old: "tropicana", New: "TROPICANA"},
 			{Column: "promo", Kind: repair.Quarantine},
 			{Column: "gone", Kind: repair.Quarantine},
@@ -225,6 +226,38 @@ func TestRowIsTable(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRun: a fault begins and ends once, and what is as far out before it or
+// after it stays.
+func TestRun(t *testing.T) {
+	s := repair.Step{Column: "price", Kind: repair.Scale, Factor: 100, Median: 2.5}
+	within := s
+	within.Median, within.Low, within.High = 60, 18, 1500
+	for _, c := range []struct {
+		step   repair.Step
+		values []float64
+		lo, hi int
+	}{
+		{s, nil, 0, 0},
+		{s, []float64{2, 3, 2}, 0, 0},
+		{s, []float64{200, 300, 250}, 0, 3},
+		{s, []float64{2, 300, 2, 2, 200, 300, 250, 3, 2}, 4, 7},
+		{s, []float64{2, 300, 200, 3, 300, 250, 2, 2, 300}, 1, 6},       // one in between was sent by hand
+		{s, []float64{300, math.NaN(), 250, 0, -1, 200, 2, 2}, 0, 6},    // what cannot tell parts nothing
+		{within, []float64{700, 900, 6200, 70000, 4000, 700, 60}, 2, 5}, // 700 may be right
+	} {
+		if lo, hi := c.step.Run(c.values); lo != c.lo || hi != c.hi {
+			t.Errorf("%v: %d to %d, expected %d to %d", c.values, lo, hi, c.lo, c.hi)
+		}
+	}
+	// A value inside the range of the reference is left there, whatever is nearer
+	// to the median; one outside is brought in.
+	rows := table.Must(table.Floats("price", []float64{700, 1500, 6200, 70000, 1600, 60, 17, 1e7}))
+	out, _, counts := repair.Table(rows, []repair.Step{within}, nil)
+	if got := out.Column("price").Floats; !slices.Equal(got, []float64{700, 1500, 62, 700, 16, 60, 17, 1e5}) || counts[0] != 4 {
+		t.Errorf("%v, %d changed", got, counts[0])
+	}
 }
 
 // TestFeedFile: the state is read back as it was written, and what is damaged

@@ -208,10 +208,10 @@ func TestMoreRowsTeach(t *testing.T) {
 // TestBrokenFeedTeachesNothing: rows that came in while a column was dead or in
 // other units are named and left out.
 func TestBrokenFeedTeachesNothing(t *testing.T) {
-	for name, fault := range map[string]synth.Fault{"all missing": synth.Blank("price"), "in cents": synth.Scale("price", 100)} {
+	for name, fault := range map[string]synth.Fault{"all missing": synth.Blank("price"), "in cents": synth.Scale("price", 100), "stuck": synth.Stick("price")} {
 		stream, _ := synth.Sales(7, synth.Options{Days: 200, Still: true})
 		w := newWorld(t, stream, 130, 0.4, fault)
-		in, err := w.heal(t, nil)
+		in, err := w.heal(t, func(o *retrain.Options) { o.Sources.Repair.Quarantine = true })
 		must(t, err)
 		rows := 0
 		for _, e := range in.Excluded {
@@ -223,6 +223,43 @@ func TestBrokenFeedTeachesNothing(t *testing.T) {
 		if bad := 0.6 * 70 * 20; float64(rows) < 0.85*bad || float64(rows) > 1.5*bad {
 			t.Errorf("%s: %d rows are left out, about %.0f are broken", name, rows, bad)
 		}
+	}
+}
+
+// TestStuckOnPurpose: who lets nothing be read as missing says that a column
+// which stands still is how the world is, and it is learnt from.
+func TestStuckOnPurpose(t *testing.T) {
+	stream, _ := synth.Sales(7, synth.Options{Days: 200, Still: true})
+	in, err := newWorld(t, stream, 130, 0.4, synth.Stick("price")).heal(t, nil)
+	must(t, err)
+	if len(in.Excluded) > 0 {
+		t.Errorf("%+v", in.Excluded)
+	}
+}
+
+// TestMendedInPart: values that are as far out as bent ones, before the fault
+// and after it, are learnt from as they came.
+func TestMendedInPart(t *testing.T) {
+	stream, _ := synth.Sales(7, synth.Options{Days: 200, Still: true})
+	price := stream.Column("price")
+	dear := 0
+	for i := range price.Floats { // a tenth of what is sold costs a hundred times as much
+		if i%10 == 0 {
+			price.Floats[i] *= 100
+		}
+	}
+	w := newWorld(t, stream, 130, 0.4, synth.Scale("price", 100))
+	in, err := w.heal(t, func(o *retrain.Options) { o.Sources.Repair.Scale = true })
+	must(t, err)
+	rows := 0
+	for _, e := range in.Repaired {
+		rows += e.Rows
+	}
+	for i := (130 + 28) * 20; i < 200*20; i++ {
+		dear++
+	}
+	if rows < dear-20 || rows > dear+20 {
+		t.Errorf("%d rows are mended, %d came bent", rows, dear)
 	}
 }
 
