@@ -213,14 +213,14 @@ func (a *app) tellHealing(in *retrain.Incident) {
 // announceHealing tells those who are to know of a round of healing.
 func (a *app) announceHealing(in *retrain.Incident) {
 	event := alert.Event{Verdict: in.Reason, ModelVersion: in.Champion, IncidentID: in.ID, Action: string(in.Action)}
-	if in.Promoted || in.Action == heal.Rollback {
+	if in.Moved() {
 		event.Promoted, event.ModelVersion = in.Version, in.Version
 	}
 	// A refusal is the same news for as long as the same champion stays.
 	state := alert.State("rejected "+in.Champion, nil)
 	a.announce("retrain", event, state, func(m *alert.Memory) string {
 		switch {
-		case in.Promoted, in.Action == heal.Rollback:
+		case in.Moved():
 			return alert.Healed
 		case in.Frozen() && in.Guard.To != "": // it froze just now
 			return alert.Rejected

@@ -24,7 +24,7 @@ func (a *app) bakePolicy() heal.BakePolicy {
 }
 
 func (a *app) guardOptions() retrain.GuardOptions {
-	return retrain.GuardOptions{State: a.state(), Incidents: a.incidents(), Registry: a.registry(), Limits: a.limits()}
+	return retrain.GuardOptions{State: a.state(), Incidents: a.incidents(), Registry: a.registry(), Limits: a.limits(), Shadow: a.conf.Heal.Shadow}
 }
 
 // watch looks at the bake, if there is one, and acts on what it sees: a version
@@ -60,22 +60,65 @@ func (a *app) watch(g *retrain.Guard, s heal.State) (*retrain.Incident, error) {
 	return g.TakeBack(from, *r, a.now())
 }
 
+// watchShadow looks at what is in shadow, if anything is, and promotes it or
+// drops it when that is decided, which is the incident that is returned. Without
+// a guard it only says what it would do.
+func (a *app) watchShadow(g *retrain.Guard, s heal.State) (*retrain.Incident, error) {
+	if s.Shadow == nil {
+		return nil, nil
+	}
+	p := a.bakePolicy()
+	p.Length = a.conf.Heal.Shadow
+	rows, err := a.versus(s.Shadow.Challenger, s.Shadow.Champion)
+	if err != nil {
+		a.warn("%s could not be compared with %s: %v", s.Shadow.Challenger, s.Shadow.Champion, err)
+		return nil, nil
+	}
+	r, err := rows.LookAtShadow(p, *s.Shadow, a.now())
+	if err != nil {
+		a.warn("%s could not be compared with %s: %v", s.Shadow.Challenger, s.Shadow.Champion, err)
+		return nil, nil
+	}
+	switch {
+	case r.Verdict.Outcome == heal.BakeRuns:
+		a.log.Info("in shadow", "version", s.Shadow.Challenger, "because", r.Verdict.Because)
+		return nil, nil
+	case g == nil:
+		a.warn("%s would be %s: %s", s.Shadow.Challenger, map[bool]string{true: "promoted", false: "dropped"}[r.Verdict.Outcome == heal.BakePassed], r.Verdict.Because)
+		return nil, nil
+	}
+	from, err := a.registry().Pointer()
+	if err != nil {
+		return nil, err
+	}
+	in, err := g.EndShadow(from, *r, a.now())
+	if err != nil {
+		return nil, err
+	}
+	return in, in.Write(a.incidents())
+}
+
 // lookAt compares what bakes with its predecessor.
 func (a *app) lookAt(b heal.Bake) (*retrain.BakeRecord, error) {
 	p := a.bakePolicy()
 	if p.Length == 0 {
 		return &retrain.BakeRecord{Policy: p, Bake: b, At: a.now().UTC(), Verdict: heal.BakeVerdict{Outcome: heal.BakePassed, Because: "heal.bake is 0: nothing was compared"}}, nil
 	}
-	promoted, err := a.load(b.Promoted)
+	rows, err := a.versus(b.Promoted, b.Predecessor)
 	if err != nil {
 		return nil, err
 	}
-	predecessor, err := a.load(b.Predecessor)
-	if err != nil {
-		return nil, err
-	}
-	rows := retrain.BakeRows{Predictions: a.predictions(), Actuals: a.actuals(), Promoted: promoted, Predecessor: predecessor, Threads: a.conf.Train.Threads}
 	return rows.Look(p, b, a.now())
+}
+
+// versus are the rows that two versions are compared on.
+func (a *app) versus(one, other string) (rows retrain.BakeRows, err error) {
+	rows = retrain.BakeRows{Predictions: a.predictions(), Actuals: a.actuals(), Threads: a.conf.Train.Threads}
+	if rows.Promoted, err = a.load(one); err != nil {
+		return rows, err
+	}
+	rows.Predecessor, err = a.load(other)
+	return rows, err
 }
 
 // watchAside looks at the bake from another job, unless healing is at work,
@@ -87,6 +130,12 @@ func (a *app) watchAside() {
 		in, err := a.watch(g, g.State())
 		if in != nil {
 			a.warn("%s was taken back, %s serves again: %s", in.Champion, in.Version, in.Reason)
+			a.announceHealing(in)
+		}
+		if in != nil || err != nil {
+			return err
+		}
+		if in, err = a.watchShadow(g, g.State()); in != nil {
 			a.announceHealing(in)
 		}
 		return err
@@ -196,6 +245,7 @@ func guardGauges(s heal.State, now time.Time) []gauge {
 	return []gauge{
 		{"healml_healing_frozen", "1 while healing promotes nothing until a human lets it.", truth(s.Phase == heal.Frozen), nil},
 		{"healml_healing_baking", "1 while a promotion is compared with its predecessor.", truth(s.Phase == heal.Baking), nil},
+		{"healml_healing_shadow", "1 while a challenger is compared with the champion before it may be promoted.", truth(s.Shadow != nil), nil},
 		{"healml_healing_promotions", "Promotions by healing within the last seven days.", float64(n), nil},
 	}
 }
@@ -283,6 +333,7 @@ type healingStatus struct {
 	Since      time.Time     `json:"since,omitzero"`
 	Why        string        `json:"why,omitempty"`
 	Bake       *heal.Bake    `json:"bake,omitempty"`
+	Shadow     *heal.Shadow  `json:"shadow,omitempty"`
 	LastBake   *heal.BakeEnd `json:"last_bake,omitempty"`
 	Promotions int           `json:"promotions_this_week"`
 }
@@ -294,7 +345,7 @@ func (a *app) healingStatus() *healingStatus {
 		s.Since = time.Time{}
 	}
 	n, _ := s.Promotions(a.now())
-	return &healingStatus{s.Phase, s.Since, s.Why, s.Bake, s.Passed, n}
+	return &healingStatus{s.Phase, s.Since, s.Why, s.Bake, s.Shadow, s.Passed, n}
 }
 
 func (h *healingStatus) text(w io.Writer) {
@@ -314,6 +365,9 @@ func (h *healingStatus) text(w io.Writer) {
 			fmt.Fprintf(w, "; %s passed its bake at %s: %s", h.LastBake.Promoted, at(h.LastBake.At), h.LastBake.Why)
 		}
 		fmt.Fprintln(w)
+	}
+	if s := h.Shadow; s != nil {
+		fmt.Fprintf(w, "shadow    %s is compared with %s since %s, before it may be promoted\n", s.Challenger, s.Champion, at(s.Began))
 	}
 }
 

@@ -37,6 +37,9 @@ has learnt from, and promotes the winner only if its gain is proven. What was
 seen, tried and decided is kept in data/incidents/. Exits with 11 when cures
 were tried and none was proven better.
 
+With heal.shadow the winner first shows on the rows to come, for so long, that it
+is better than the champion, which answers meanwhile.
+
 What was promoted is then compared with its predecessor on the actuals that
 arrive, for as long as heal.bake. When it is proven worse it is taken back, and
 nothing is promoted any more until somebody runs healml retrain --thaw.`,
@@ -102,6 +105,12 @@ func (a *app) heal(ctx context.Context, o retrainOptions) (*retrain.Incident, er
 	}
 	if g != nil {
 		state = g.State() // a bake may have ended
+	}
+	if in, err := a.watchShadow(g, state); in != nil || err != nil {
+		if err == nil {
+			a.gauges = append(a.gauges, guardGauges(g.State(), a.now())...)
+		}
+		return in, err
 	}
 	reg := a.registry()
 	pointer, err := reg.Pointer()

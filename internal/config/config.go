@@ -133,6 +133,7 @@ type Retrain struct {
 // Heal configures the guard over what healing promoted.
 type Heal struct {
 	Bake        time.Duration `mapstructure:"bake"`                // how long a promotion is compared with its predecessor; 0: not at all
+	Shadow      time.Duration `mapstructure:"shadow"`              // how long a challenger is compared with the champion before it is promoted; 0: not at all
 	Margin      float64       `mapstructure:"margin"`              // share of the predecessor's loss by which it may be worse
 	Alpha       float64       `mapstructure:"alpha"`               // chance to take a version back that is not worse than that
 	PerWeek     int           `mapstructure:"promotions_per_week"` // at most; 0: no bound
@@ -441,6 +442,7 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"retrain.max_age", c.Retrain.MaxAge, 0},
 		{"retrain.budget", c.Retrain.Budget, 0},
 		{"heal.bake", c.Heal.Bake, 0},
+		{"heal.shadow", c.Heal.Shadow, 0},
 		{"heal.oscillation", c.Heal.Oscillation, 0},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},
 		{"alert.command_timeout", c.Alert.CommandTimeout, 10 * time.Millisecond},

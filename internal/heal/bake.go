@@ -109,22 +109,8 @@ type BakeVerdict struct {
 // not to be worse by the margin, else when its time is over, which needs eight
 // blocks; without them it goes on, ten times its length at most.
 func JudgeBake(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVerdict {
-	excess := make([]float64, len(blocks))
-	v := BakeVerdict{Outcome: BakeRuns, Blocks: len(blocks), E: 1}
-	for i, b := range blocks {
-		excess[i] = b.Promoted - (1+p.Margin)*b.Predecessor
-		v.Rows += b.Rows
-		v.Promoted += b.Promoted / float64(len(blocks))
-		v.Predecessor += b.Predecessor / float64(len(blocks))
-	}
-	s := score.SequentialMean(excess, p.Alpha)
-	if !math.IsInf(s.Hi, 1) {
-		i := s.Interval
-		v.Excess = &i
-	}
-	v.E = min(s.Evidence, 1e300) // JSON knows no infinity
+	v, s, losses := p.compare(blocks, "its predecessor's")
 	age := now.Sub(began)
-	losses := fmt.Sprintf("on %d rows in %d blocks its loss is %.4g, its predecessor's %.4g", v.Rows, v.Blocks, v.Promoted, v.Predecessor)
 	switch {
 	case v.Excess != nil && s.Lo > 0:
 		v.Outcome = BakeWorse
@@ -144,4 +130,53 @@ func JudgeBake(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVerdi
 		v.Because = losses + ": nothing is proven yet"
 	}
 	return v
+}
+
+// JudgeShadow looks at a shadow that began at began, in blocks of which the
+// challenger is the promoted version and the champion the predecessor; the margin
+// of p does not count. It passes as soon as it is proven to be better, fails as
+// soon as it is proven to be worse, and when its time is over, which needs eight
+// blocks, it passes if it lost less: a backtest has proven already that it is
+// better. Without the blocks it goes on, ten times its length at most, and fails.
+// One may look as often as one likes, as in [JudgeBake].
+func JudgeShadow(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVerdict {
+	p.Margin = 0
+	v, s, losses := p.compare(blocks, "the champion's")
+	age := now.Sub(began)
+	switch over := age >= p.Length && len(blocks) >= bakeBlocks; {
+	case v.Excess != nil && s.Lo > 0:
+		v.Outcome, v.Because = BakeWorse, fmt.Sprintf("%s: worse, proven (interval of the difference %.3g to %.3g)", losses, s.Lo, s.Hi)
+	case v.Excess != nil && s.Hi < 0:
+		v.Outcome, v.Because = BakePassed, fmt.Sprintf("%s: better, proven (interval of the difference %.3g to %.3g)", losses, s.Lo, s.Hi)
+	case over && v.Promoted < v.Predecessor:
+		v.Outcome, v.Because = BakePassed, losses+": better in all that time, if not proven"
+	case over:
+		v.Outcome, v.Because = BakeWorse, losses+": no better in all that time"
+	case age >= bakePatience*p.Length:
+		v.Outcome, v.Because = BakeWorse, fmt.Sprintf("undecided: only %d blocks of labelled rows came in %s, %d are needed", len(blocks), days(age), bakeBlocks)
+	case len(blocks) < bakeBlocks:
+		v.Because = fmt.Sprintf("waiting for actuals: %d of the %d blocks of labelled rows that are needed are there", len(blocks), bakeBlocks)
+	default:
+		v.Because = losses + ": nothing is proven yet"
+	}
+	return v
+}
+
+// compare adds blocks up and looks at the excess of the promoted version.
+func (p BakePolicy) compare(blocks []BakeBlock, whose string) (v BakeVerdict, s score.Sequence, losses string) {
+	excess := make([]float64, len(blocks))
+	v = BakeVerdict{Outcome: BakeRuns, Blocks: len(blocks), E: 1}
+	for i, b := range blocks {
+		excess[i] = b.Promoted - (1+p.Margin)*b.Predecessor
+		v.Rows += b.Rows
+		v.Promoted += b.Promoted / float64(len(blocks))
+		v.Predecessor += b.Predecessor / float64(len(blocks))
+	}
+	s = score.SequentialMean(excess, p.Alpha)
+	if !math.IsInf(s.Hi, 1) {
+		i := s.Interval
+		v.Excess = &i
+	}
+	v.E = min(s.Evidence, 1e300) // JSON knows no infinity
+	return v, s, fmt.Sprintf("on %d rows in %d blocks its loss is %.4g, %s %.4g", v.Rows, v.Blocks, v.Promoted, whose, v.Predecessor)
 }

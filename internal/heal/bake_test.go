@@ -161,3 +161,55 @@ func TestJudgeBakeEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestJudgeShadow: a challenger passes when it is better, fails when it is worse
+// or no better in all the time, and waits for actuals, but not for ever.
+func TestJudgeShadow(t *testing.T) {
+	blocks := func(n int, challenger, champion float64) (out []heal.BakeBlock) {
+		rng := rand.New(rand.NewPCG(uint64(n), 3))
+		for range n {
+			noise := 0.1 * rng.NormFloat64()
+			out = append(out, heal.BakeBlock{Rows: 50, Promoted: challenger + noise + 0.05*rng.NormFloat64(), Predecessor: champion + noise})
+		}
+		return out
+	}
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name   string
+		blocks []heal.BakeBlock
+		age    time.Duration
+		want   heal.Outcome
+		says   string
+	}{
+		{"much better", blocks(20, 0.5, 1), day, heal.BakePassed, "better, proven"},
+		{"much worse", blocks(20, 1.5, 1), day, heal.BakeWorse, "worse, proven"},
+		{"a little better", blocks(30, 0.99, 1), day, heal.BakeRuns, "nothing is proven yet"},
+		{"a little better, in all the time", blocks(30, 0.98, 1), 7 * day, heal.BakePassed, "if not proven"},
+		{"a little worse, in all the time", blocks(30, 1.02, 1), 7 * day, heal.BakeWorse, "no better in all that time"},
+		{"few actuals", blocks(7, 0.5, 1), 8 * day, heal.BakeRuns, "waiting for actuals"},
+		{"no actuals for long", nil, 70 * day, heal.BakeWorse, "undecided"},
+	} {
+		v := heal.JudgeShadow(bakePolicy, now, now.Add(c.age), c.blocks)
+		if v.Outcome != c.want || !strings.Contains(v.Because, c.says) {
+			t.Errorf("%s: %s because %s", c.name, v.Outcome, v.Because)
+		}
+	}
+	// Equal versions are promoted for being better by chance, proven, at most as
+	// often as alpha says: here 500 challengers as good as the champion, looked at
+	// after every block.
+	proven := 0
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		var seen []heal.BakeBlock
+		for range 56 {
+			seen = append(seen, heal.BakeBlock{Rows: 50, Promoted: 1 + 0.1*rng.NormFloat64(), Predecessor: 1})
+			if v := heal.JudgeShadow(bakePolicy, now, now.Add(time.Hour), seen); v.Outcome == heal.BakePassed {
+				proven++
+				break
+			}
+		}
+	}
+	if t.Logf("%d of 500 proven better by chance", proven); proven > 25 {
+		t.Errorf("%d of 500 equal challengers were proven better, at most 25 may be", proven)
+	}
+}

@@ -18,7 +18,18 @@ type Condition struct {
 // of the trial that [Choose] took, −1 for none.
 func Explain(p Policy, l Limits, s State, e Evidence, counted bool, trials []Trial, chosen int) []Condition {
 	out := []Condition{freezeCondition(s), budgetCondition(l, s, e), cooldownCondition(p, e), reasonCondition(p, e, counted), labelsCondition(p, e, counted)}
-	return append(out, proofCondition(p, trials, chosen))
+	out = append(out, proofCondition(p, trials, chosen))
+	if s.Shadow != nil {
+		out = append(out, shadowCondition(*s.Shadow))
+	}
+	return out
+}
+
+func shadowCondition(s Shadow) Condition {
+	return Condition{
+		Name: "shadow", Now: fmt.Sprintf("%s is compared with %s since %s", s.Challenger, s.Champion, stamp(s.Began)),
+		Needed: "actuals of rows predicted since, or a human: healml models promote " + s.Challenger,
+	}
 }
 
 func freezeCondition(s State) Condition {

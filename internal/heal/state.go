@@ -24,6 +24,7 @@ type State struct {
 	Since  time.Time `json:"since,omitzero"` // when the phase began
 	Why    string    `json:"why,omitempty"`  // of Frozen, one sentence
 	Bake   *Bake     `json:"bake,omitempty"`
+	Shadow *Shadow   `json:"shadow,omitempty"` // what may be promoted next
 	Intent *Move     `json:"intent,omitempty"` // a change of the pointer that is under way
 	// Generation is that of the pointer as the guard saw it last; a greater
 	// one without an intent was somebody else.
@@ -45,6 +46,16 @@ type Bake struct {
 	Predecessor string    `json:"predecessor"`
 	Began       time.Time `json:"began"`
 	Incident    string    `json:"incident_id,omitempty"` // that promoted it
+}
+
+// Shadow is a challenger that cures made and that has yet to show on rows to
+// come that it is better than the champion, before it may answer any.
+type Shadow struct {
+	Challenger string    `json:"challenger"`
+	Champion   string    `json:"champion"`
+	Began      time.Time `json:"began"`
+	Action     Action    `json:"action"`                // that made it
+	Incident   string    `json:"incident_id,omitempty"` // that tells of it
 }
 
 // BakeEnd is how a bake ended that was not rolled back.
@@ -89,6 +100,8 @@ const (
 	Done      EventKind = "done"      // the intended move was made
 	Abandoned EventKind = "abandoned" // it was not, and will not be
 	Passed    EventKind = "passed"    // the bake ended well, or undecided
+	Shadowed  EventKind = "shadowed"  // Shadow begins, in place of one before it
+	Dropped   EventKind = "dropped"   // the shadow ended, and is not promoted
 	Halted    EventKind = "halted"    // healing goes in circles: freeze
 	Thawed    EventKind = "thawed"    // a human lets healing act again
 	Moved     EventKind = "moved"     // somebody else made Move
@@ -101,7 +114,8 @@ type Event struct {
 	Why  string    `json:"why,omitempty"`
 	// Move is of Intended and Moved; its Generation is the one before the move
 	// for Intended, and after it for Moved.
-	Move *Move `json:"move,omitempty"`
+	Move   *Move   `json:"move,omitempty"`
+	Shadow *Shadow `json:"shadow,omitempty"` // of Shadowed
 }
 
 // Next is the state after an event. An event that makes no sense in the state
@@ -140,6 +154,17 @@ func Next(s State, e Event) (next State, taken bool) {
 		}
 		n.Passed = &BakeEnd{*s.Bake, e.At, e.Why}
 		n.enter(Steady, e.At)
+	case Shadowed:
+		if e.Shadow == nil || n.Phase == Frozen {
+			return n, false
+		}
+		shadow := *e.Shadow
+		n.Shadow = &shadow
+	case Dropped:
+		if n.Shadow == nil {
+			return n, false
+		}
+		n.Shadow = nil
 	case Halted:
 		n.freeze(e.At, e.Why)
 	case Thawed:
@@ -173,7 +198,7 @@ func (s *State) enter(p Phase, at time.Time) {
 
 func (s *State) freeze(at time.Time, why string) {
 	s.enter(Frozen, at)
-	s.Why = why
+	s.Why, s.Shadow = why, nil
 	if why == "" {
 		s.Why = "no reason was given"
 	}
@@ -182,7 +207,7 @@ func (s *State) freeze(at time.Time, why string) {
 // done ends the intent as it was meant.
 func (s *State) done(e Event) {
 	m := s.Intent
-	s.Intent = nil
+	s.Intent, s.Shadow = nil, nil // it is promoted, or has another champion
 	s.note(Switch{At: m.At, Kind: m.Kind, From: m.From, To: m.To})
 	s.Generation = m.Generation + 1
 	switch {
@@ -196,8 +221,10 @@ func (s *State) done(e Event) {
 	}
 }
 
-// moved follows a human, who ends every bake; a promotion also ends a freeze.
+// moved follows a human, who ends every bake and shadow; a promotion also ends a
+// freeze.
 func (s *State) moved(e Event) {
+	s.Shadow = nil
 	s.note(Switch{At: e.Move.At, Kind: e.Move.Kind, From: e.Move.From, To: e.Move.To, Hand: true})
 	s.Generation = e.Move.Generation
 	if s.Phase == Baking || s.Phase == Frozen && e.Move.Kind == MovePromote {
@@ -238,6 +265,9 @@ func Permit(l Limits, s State, now time.Time) (because string, ok bool) {
 	}
 	if n, oldest := s.Promotions(now); l.PerWeek > 0 && n >= l.PerWeek {
 		return fmt.Sprintf("budget: %d promotions within seven days, %d may be; the next may come at %s", n, l.PerWeek, stamp(oldest.Add(week))), false
+	}
+	if c := s.Shadow; c != nil {
+		return fmt.Sprintf("shadow: %s is compared with %s since %s; nothing else is tried before that has ended", c.Challenger, c.Champion, stamp(c.Began)), false
 	}
 	return "", true
 }

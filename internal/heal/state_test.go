@@ -13,7 +13,7 @@ import (
 
 var versions = []string{"v0001-aaaaaaaa", "v0002-bbbbbbbb", "v0003-cccccccc", "v0004-aaaaaaaa"}
 
-var kinds = []heal.EventKind{heal.Intended, heal.Done, heal.Abandoned, heal.Passed, heal.Halted, heal.Thawed, heal.Moved, "unheard of"}
+var kinds = []heal.EventKind{heal.Intended, heal.Done, heal.Abandoned, heal.Passed, heal.Shadowed, heal.Dropped, heal.Halted, heal.Thawed, heal.Moved, "unheard of"}
 
 // drawEvent is any event, sensible or not.
 func drawEvent(t *rapid.T, at time.Time) heal.Event {
@@ -24,6 +24,9 @@ func drawEvent(t *rapid.T, at time.Time) heal.Event {
 			From: rapid.SampledFrom(append([]string{""}, versions...)).Draw(t, "from"), To: rapid.SampledFrom(versions).Draw(t, "to"),
 			Generation: rapid.IntRange(0, 9).Draw(t, "generation"), Reason: "it was so",
 		}
+	}
+	if rapid.IntRange(0, 9).Draw(t, "shadow") > 0 {
+		e.Shadow = &heal.Shadow{Challenger: rapid.SampledFrom(versions).Draw(t, "challenger"), Champion: versions[0], Began: at, Action: heal.Retrain}
 	}
 	return e
 }
@@ -73,7 +76,7 @@ func TestNextIsTotal(t *testing.T) {
 		}
 	}
 	tried := func() bool {
-		return seen[heal.Baking][heal.Done] > 0 && seen[heal.Frozen][heal.Moved] > 0 && seen[heal.Baking][heal.Passed] > 0
+		return seen[heal.Baking][heal.Done] > 0 && seen[heal.Frozen][heal.Moved] > 0 && seen[heal.Baking][heal.Passed] > 0 && seen[heal.Baking][heal.Shadowed] > 0 && seen[heal.Steady][heal.Dropped] > 0
 	}
 	for round := 0; round < 20 && !tried(); round++ { // a hundred walks may miss a rare way
 		rapid.Check(t, walk)
@@ -95,6 +98,8 @@ func checkState(t *rapid.T, s heal.State) {
 		t.Fatalf("%s with bake %v and reason %q", s.Phase, s.Bake, s.Why)
 	case s.Intent != nil && s.Intent.Kind == heal.MoveRollback && s.Phase != heal.Baking:
 		t.Fatalf("a rollback is under way while %s", s.Phase)
+	case s.Shadow != nil && s.Phase == heal.Frozen:
+		t.Fatal("something is in shadow while frozen")
 	case s.Intent != nil && s.Phase == heal.Frozen:
 		t.Fatal("healing moves the pointer while frozen")
 	case len(s.Recent) > 64:
@@ -128,6 +133,10 @@ func checkStep(t *rapid.T, s heal.State, e heal.Event, n heal.State, taken bool)
 		t.Fatalf("a promotion led to %+v", n)
 	case s.Intent != nil && e.Kind != heal.Done && e.Kind != heal.Abandoned:
 		t.Fatalf("%s was taken while a move is under way", e.Kind)
+	case n.Shadow != nil && (e.Kind == heal.Done || e.Kind == heal.Moved || e.Kind == heal.Dropped):
+		t.Fatalf("%s left %+v in shadow", e.Kind, n.Shadow)
+	case e.Kind == heal.Shadowed && !reflect.DeepEqual(n.Shadow, e.Shadow), e.Kind == heal.Abandoned && !reflect.DeepEqual(n.Shadow, s.Shadow):
+		t.Fatalf("%s of %+v led to %+v", e.Kind, e.Shadow, n.Shadow)
 	case e.Kind == heal.Abandoned && n.Phase != s.Phase:
 		t.Fatalf("an abandoned move led from %s to %s", s.Phase, n.Phase)
 	}
@@ -169,6 +178,26 @@ func TestBudget(t *testing.T) {
 	}
 	if why, ok := heal.Permit(l, s, now.AddDate(0, 0, 7)); !ok {
 		t.Errorf("after promotions by hand: %s", why)
+	}
+}
+
+// TestShadowBars: while a challenger is compared nothing else is promoted.
+func TestShadowBars(t *testing.T) {
+	s, ok := heal.Next(heal.State{}, heal.Event{Kind: heal.Shadowed, At: now, Shadow: &heal.Shadow{Challenger: versions[1], Champion: versions[0], Began: now}})
+	if !ok {
+		t.Fatal("not taken")
+	}
+	if because, ok := heal.Permit(heal.Limits{}, s, now); ok || !strings.Contains(because, versions[1]+" is compared with "+versions[0]) {
+		t.Errorf("%v, %q", ok, because)
+	}
+	if s, ok = heal.Next(s, heal.Event{Kind: heal.Dropped, At: now}); !ok || s.Shadow != nil {
+		t.Errorf("%+v", s)
+	}
+	if _, ok := heal.Permit(heal.Limits{}, s, now); !ok {
+		t.Error("nothing may be promoted after it")
+	}
+	if n, ok := heal.Next(s, heal.Event{Kind: heal.Shadowed, At: now}); ok || n.Shadow != nil {
+		t.Error("a shadow of nothing")
 	}
 }
 

@@ -26,6 +26,7 @@ type Guard struct {
 	reg       *registry.Registry
 	incidents string
 	limits    heal.Limits
+	shadow    time.Duration
 }
 
 // GuardOptions say where a guard works.
@@ -34,11 +35,14 @@ type GuardOptions struct {
 	Incidents string
 	Registry  *registry.Registry
 	Limits    heal.Limits
-	Disk      durable.Disk // zero: the operating system's
+	// Shadow is how long a challenger is compared with the champion on rows to
+	// come before it may be promoted; 0: it is promoted at once.
+	Shadow time.Duration
+	Disk   durable.Disk // zero: the operating system's
 }
 
 func (o GuardOptions) guard() *Guard {
-	return &Guard{journal: journal{dir: o.State, disk: o.Disk}, reg: o.Registry, incidents: o.Incidents, limits: o.Limits}
+	return &Guard{journal: journal{dir: o.State, disk: o.Disk}, reg: o.Registry, incidents: o.Incidents, limits: o.Limits, shadow: o.Shadow}
 }
 
 // ReadGuard is the state of the guard as its files have it, an unfinished
@@ -118,6 +122,45 @@ func (g *Guard) promote(reg *registry.Registry, in *Incident, from registry.Poin
 		in.Guard, in.Action, in.Reason = &b, heal.None, "frozen: "+why
 		return g.add(heal.Event{Kind: heal.Halted, At: now.UTC(), Why: why})
 	}
+	if g.shadow > 0 {
+		return g.cast(in, now)
+	}
+	return g.putInForce(in, from, now)
+}
+
+// cast puts in.Version into the shadow of the champion. The incident is there
+// before: a crash in between leaves a version that nobody waits for.
+func (g *Guard) cast(in *Incident, now time.Time) error {
+	until := now.UTC().Add(g.shadow)
+	in.ShadowUntil = &until
+	if err := in.write(g.disk, g.incidents, filepath.Join(g.incidents, in.ID)); err != nil {
+		return err
+	}
+	s := heal.Shadow{Challenger: in.Version, Champion: in.Champion, Began: now.UTC(), Action: in.Action, Incident: in.ID}
+	return g.add(heal.Event{Kind: heal.Shadowed, At: now.UTC(), Why: in.Reason, Shadow: &s})
+}
+
+// EndShadow promotes the challenger that r found to be better than the champion,
+// or drops it, and returns the incident that says why; it is written already
+// when it promotes.
+func (g *Guard) EndShadow(from registry.Pointer, r BakeRecord, now time.Time) (*Incident, error) {
+	s := *g.state.Shadow
+	in := &Incident{
+		Format: incidentFormat, At: now.UTC(), Champion: s.Champion, Action: heal.Keep, Metric: r.Metric, Reason: r.Verdict.Because,
+		Reasons: []string{fmt.Sprintf("%s was compared with %s since %s", s.Challenger, s.Champion, moment(s.Began))},
+		Rows:    r.Verdict.Rows, Labels: r.Verdict.Rows, Excluded: []Exclusion{}, Trials: []Trial{}, Basis: Basis{Shadow: &r},
+	}
+	if r.Verdict.Outcome != heal.BakePassed {
+		in.identify()
+		return in, g.add(heal.Event{Kind: heal.Dropped, At: now.UTC(), Why: in.Reason})
+	}
+	in.Action, in.Version = s.Action, s.Challenger
+	in.identify()
+	return in, g.putInForce(in, from, now)
+}
+
+// putInForce makes in.Version the champion.
+func (g *Guard) putInForce(in *Incident, from registry.Pointer, now time.Time) error {
 	in.Promoted = true
 	m := heal.Move{Kind: heal.MovePromote, From: from.Version, To: in.Version, Reason: "healed: " + in.Reason}
 	if err := g.move(in, m, from, now); err != nil {

@@ -34,6 +34,16 @@ type BakeRows struct {
 // came, which later truth only adds to. A row whose class one of the versions
 // does not know is passed over.
 func (b BakeRows) Look(p heal.BakePolicy, bake heal.Bake, now time.Time) (*BakeRecord, error) {
+	return b.look(p, bake, now, heal.JudgeBake)
+}
+
+// LookAtShadow is [BakeRows.Look] at a challenger, as the promoted version, and
+// the champion, as the predecessor.
+func (b BakeRows) LookAtShadow(p heal.BakePolicy, s heal.Shadow, now time.Time) (*BakeRecord, error) {
+	return b.look(p, heal.Bake{Promoted: s.Challenger, Predecessor: s.Champion, Began: s.Began, Incident: s.Incident}, now, heal.JudgeShadow)
+}
+
+func (b BakeRows) look(p heal.BakePolicy, bake heal.Bake, now time.Time, judge func(heal.BakePolicy, time.Time, time.Time, []heal.BakeBlock) heal.BakeVerdict) (*BakeRecord, error) {
 	t := b.Promoted.Model.Template
 	r := &BakeRecord{Policy: p, Bake: bake, At: now.UTC(), Metric: string(train.RowMetric(score.Metric(b.Promoted.Metrics.Metric), t.Task)), Blocks: []heal.BakeBlock{}}
 	rows, err := b.labelled(t, bake.Began, now)
@@ -51,7 +61,7 @@ func (b BakeRows) Look(p heal.BakePolicy, bake heal.Bake, now time.Time) (*BakeR
 		}
 		r.Blocks = append(r.Blocks, p.CutBlocks(timesOf(rows, t), t.Time != "", ours, theirs)...)
 	}
-	r.Verdict = heal.JudgeBake(p, bake.Began, now, r.Blocks)
+	r.Verdict = judge(p, bake.Began, now, r.Blocks)
 	return r, nil
 }
 

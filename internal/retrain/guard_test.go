@@ -117,6 +117,85 @@ func (b bench) takesBack(d durable.Disk, from registry.Pointer, now time.Time) (
 	return g.TakeBack(from, BakeRecord{Bake: *g.State().Bake, At: now, Blocks: []heal.BakeBlock{}, Verdict: heal.BakeVerdict{Because: "it is worse"}}, now)
 }
 
+// TestShadowSurvives stops the process, and cuts the power, at every operation
+// of a challenger's way into the shadow and out of it. Whatever it leaves, the
+// champion answers, or the challenger with its incident, and the guard knows.
+func TestShadowSurvives(t *testing.T) {
+	base := newBench(t)
+	base.open(t, at)
+	cast := func(b bench, d durable.Disk, now time.Time) error {
+		o := b.options(d)
+		o.Shadow = 24 * time.Hour
+		g, err := OpenGuard(o, now)
+		if err != nil {
+			return err
+		}
+		in := &Incident{Format: 1, At: now, Champion: b.v[0], Action: heal.Refit, Version: b.v[1], Reason: "it is better", Excluded: []Exclusion{}, Trials: []Trial{}}
+		in.identify()
+		return g.promote(b.registry(d), in, b.pointer(t), now)
+	}
+	end := func(outcome heal.Outcome) func(b bench, d durable.Disk, now time.Time) error {
+		return func(b bench, d durable.Disk, now time.Time) error {
+			g, err := OpenGuard(b.options(d), now)
+			if err != nil {
+				return err
+			}
+			if g.State().Shadow == nil {
+				return nil // it came through before
+			}
+			_, err = g.EndShadow(b.pointer(t), BakeRecord{Bake: heal.Bake{Promoted: b.v[1], Predecessor: b.v[0]}, At: now, Blocks: []heal.BakeBlock{}, Verdict: heal.BakeVerdict{Outcome: outcome, Because: "it was seen"}}, now)
+			return err
+		}
+	}
+	shadowed := base.copy(t)
+	ok(t, cast(shadowed, quick(), at.Add(time.Hour)))
+	for name, c := range map[string]struct {
+		from bench
+		do   func(b bench, d durable.Disk, now time.Time) error
+		then func(s heal.State, version string) bool // how it ends when nothing stops it
+	}{
+		"into it": {base, cast, func(s heal.State, v string) bool {
+			return s.Shadow != nil && s.Shadow.Action == heal.Refit && v == base.v[0]
+		}},
+		"promoted": {shadowed, end(heal.BakePassed), func(s heal.State, v string) bool { return s.Shadow == nil && s.Phase == heal.Baking && v == base.v[1] }},
+		"dropped":  {shadowed, end(heal.BakeWorse), func(s heal.State, v string) bool { return s.Shadow == nil && s.Phase == heal.Steady && v == base.v[0] }},
+	} {
+		for _, cut := range []bool{false, true} {
+			n := 0
+			for ; ; n++ {
+				b := c.from.copy(t)
+				disk := faulty.New(faulty.StopAt(n))
+				err := c.do(b, durable.Disk{FS: disk}, at.Add(2*time.Hour))
+				if err == nil {
+					if s := b.open(t, at.Add(3*time.Hour)).State(); !c.then(s, b.pointer(t).Version) {
+						t.Fatalf("%s: %+v with %s in force", name, s, b.pointer(t).Version)
+					}
+					break
+				}
+				if !errors.Is(err, faulty.ErrStopped) {
+					t.Fatalf("%s, operation %d: %v", name, n, err)
+				}
+				if cut {
+					ok(t, disk.PowerCut())
+				}
+				g := b.open(t, at.Add(3*time.Hour))
+				s, version := g.State(), b.pointer(t).Version
+				if s.Intent != nil || (version == b.v[1]) != (s.Phase == heal.Baking) || version == b.v[1] && s.Shadow != nil {
+					t.Fatalf("%s, operation %d: %+v with %s in force", name, n, s, version)
+				}
+				// The loop goes on: the same again comes through.
+				ok(t, c.do(b, quick(), at.Add(4*time.Hour)))
+				if s := b.open(t, at.Add(5*time.Hour)).State(); !c.then(s, b.pointer(t).Version) {
+					t.Fatalf("%s, after operation %d: %+v with %s in force", name, n, s, b.pointer(t).Version)
+				}
+			}
+			if t.Logf("%s: %d operations (power cut %v)", name, n, cut); n < 5 {
+				t.Errorf("%s: %d operations", name, n)
+			}
+		}
+	}
+}
+
 // TestGuardSurvives stops the process, and cuts the power, at every operation
 // of a promotion, of a rollback, and of what follows them. Whatever it leaves,
 // the next run finds either the old state or the new one, whole, and goes on.

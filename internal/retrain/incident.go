@@ -56,11 +56,17 @@ type Incident struct {
 	Promoted  bool            `json:"promoted"`          // whether a new version is in force
 	Version   string          `json:"version,omitempty"` // the version that was published
 	Reason    string          `json:"reason"`            // why, in one sentence
-	Basis                     // what the decision can be computed again from
+	// ShadowUntil is how long the version is compared with the champion before
+	// it may be promoted; nil when it is not.
+	ShadowUntil *time.Time `json:"shadow_until,omitempty"`
+	Basis                  // what the decision can be computed again from
 
 	left   *table.Table // rows left out for ever; nil: none
 	losses *table.Table // of the trials' rows; nil when none was tried or it was read from its file
 }
+
+// Moved reports whether another version is in force since.
+func (in *Incident) Moved() bool { return in.Promoted || in.Action == heal.Rollback && in.Bake != nil }
 
 func (in *Incident) note(a heal.Assessment) {
 	in.Reasons, in.Reason = a.Reasons, a.Because

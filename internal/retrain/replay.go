@@ -30,6 +30,7 @@ type Basis struct {
 	Cures    int            `json:"cures,omitempty"`    // that competed, with those that could not be made or had no time left
 	Guard    *Barrier       `json:"guard,omitempty"`    // what kept healing from promoting; nil: nothing did
 	Bake     *BakeRecord    `json:"bake,omitempty"`     // of a rollback
+	Shadow   *BakeRecord    `json:"shadow,omitempty"`   // of the end of a shadow
 	Reports  []Source       `json:"reports,omitempty"`  // that gave the reasons
 	Golden   *GoldenSet     `json:"golden,omitempty"`   // rows that no cure may lose on; nil: none
 }
@@ -58,7 +59,8 @@ func (b *Barrier) bars() (because string, yes bool) {
 	return why, !ok
 }
 
-// BakeRecord is what a rollback rests on.
+// BakeRecord is what a rollback rests on, or the end of a shadow: then the
+// challenger is the promoted version and the champion the predecessor.
 type BakeRecord struct {
 	Policy  heal.BakePolicy  `json:"policy"`
 	Bake    heal.Bake        `json:"bake"`
@@ -90,6 +92,8 @@ func Replay(dir, id string) ([]Difference, error) {
 	switch {
 	case in.Bake != nil:
 		r.bake()
+	case in.Shadow != nil:
+		r.shadow()
 	case in.Evidence == nil:
 		return nil, fmt.Errorf("replay %s: %w", id, ErrNoBasis)
 	default:
@@ -125,6 +129,15 @@ func (r *replay) bake() {
 	r.outcome(v.Outcome == heal.BakeWorse, heal.Rollback, heal.None)
 	r.same("version", r.in.Version, b.Bake.Predecessor)
 	r.same("champion", r.in.Champion, b.Bake.Promoted)
+}
+
+func (r *replay) shadow() {
+	b := r.in.Shadow
+	v := heal.JudgeShadow(b.Policy, b.Bake.Began, b.At, b.Blocks)
+	r.same("verdict", b.Verdict, v)
+	r.same("reason", r.in.Reason, v.Because)
+	r.same("promoted", r.in.Promoted, v.Outcome == heal.BakePassed)
+	r.same("champion", r.in.Champion, b.Bake.Predecessor)
 }
 
 func (r *replay) outcome(yes bool, then, otherwise heal.Action) {

@@ -72,6 +72,8 @@ func (in *Incident) outcome() (class, mark, words string) {
 	switch {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		return "alarm", "↩", "Taken back"
+	case in.ShadowUntil != nil:
+		return "unknown", "◐", "In shadow"
 	case in.Promoted:
 		return "calm", "✓", "Healed"
 	case in.Frozen():
@@ -91,6 +93,8 @@ func (in *Incident) next() (out []step) {
 	switch {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		out = append(out, step{fmt.Sprintf("%s is in force again, and healing promotes nothing until a human lets it. Look for what the bake met that the proof had not, then", in.Version), "healml retrain --thaw"})
+	case in.ShadowUntil != nil:
+		out = append(out, step{fmt.Sprintf("Nothing. Until %s %s is compared with %s on the rows to come, and takes over when it is better there, too. To promote it at once:", moment(*in.ShadowUntil), in.Version, in.Champion), "healml models promote " + in.Version})
 	case in.Promoted:
 		out = append(out,
 			step{fmt.Sprintf("Nothing. %s is in force, and it is compared with its predecessor while actuals come in. To take it back:", in.Version), "healml models rollback"},
@@ -217,8 +221,12 @@ func (in *Incident) calendar() *calendar {
 	if len(in.Trials) > 0 {
 		add("cures were judged on", in.Trials[0].From, in.Trials[0].To)
 	}
-	if b := in.Bake; b != nil {
-		add("bake of "+b.Bake.Promoted, b.Bake.Began, b.At)
+	if b := in.versus(); b != nil {
+		name := "bake of "
+		if in.Shadow != nil {
+			name = "shadow of "
+		}
+		add(name+b.Bake.Promoted, b.Bake.Began, b.At)
 	}
 	if !in.Learned.IsZero() {
 		c.Entries = append(c.Entries, dated{Name: "the champion learnt from", From: in.Learned, To: in.Learned, Open: true})
@@ -412,18 +420,40 @@ func (in *Incident) windows() *windowsTold {
 	return &windowsTold{len(in.Record[0].Losses), in.Record}
 }
 
-// watched is what a rollback rests on.
+// versus is the comparison of two versions that the incident rests on; nil when
+// it does not.
+func (in *Incident) versus() *BakeRecord {
+	if in.Bake != nil {
+		return in.Bake
+	}
+	return in.Shadow
+}
+
+// watched is what a rollback rests on, or the end of a shadow.
 type watched struct {
 	*BakeRecord
-	Lo, Hi float64 // of the losses of blocks
+	Title, Told string
+	Names       [2]string // of the promoted version and its predecessor
+	Lo, Hi      float64   // of the losses of blocks
 }
 
 func (in *Incident) watched() *watched {
-	if in.Bake == nil {
+	r := in.versus()
+	if r == nil {
 		return nil
 	}
-	w := &watched{BakeRecord: in.Bake, Lo: math.Inf(1), Hi: math.Inf(-1)}
-	for _, b := range in.Bake.Blocks {
+	w := &watched{BakeRecord: r, Title: "The bake", Names: [2]string{"promotion", "predecessor"}, Lo: math.Inf(1), Hi: math.Inf(-1)}
+	w.Told = fmt.Sprintf("%s took over from %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, moment(r.Bake.Began))
+	if in.Shadow != nil {
+		w.Title, w.Names = "The shadow", [2]string{"challenger", "champion"}
+		w.Told = fmt.Sprintf("%s was put in the shadow of %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, moment(r.Bake.Began))
+	}
+	v := r.Verdict
+	w.Told += fmt.Sprintf(" scored the %s rows since whose truth came in, in %d blocks of time: %s against %s %s, with an e-value of %s.", present.Thousands(v.Rows), v.Blocks, present.Short(v.Promoted), present.Short(v.Predecessor), r.Metric, present.Short(v.E))
+	if x := v.Excess; x != nil {
+		w.Told += fmt.Sprintf(" The excess of its loss is %s (%s to %s).", present.Short(x.Mean), present.Short(x.Lo), present.Short(x.Hi))
+	}
+	for _, b := range r.Blocks {
 		w.Lo, w.Hi = min(w.Lo, b.Promoted, b.Predecessor), max(w.Hi, b.Promoted, b.Predecessor)
 	}
 	return w

@@ -29,8 +29,8 @@ func (in *Incident) Story() string {
 	for _, e := range in.Repaired {
 		fmt.Fprintf(&b, "- %d rows %s are learnt from as if a fault were undone: %s\n", e.Rows, e.when(), e.Why)
 	}
-	if in.Bake != nil {
-		in.Bake.tell(&b)
+	if r := in.versus(); r != nil {
+		r.tell(&b)
 	} else {
 		fmt.Fprintf(&b, "\n%d labelled rows, %d of them unknown to the champion.\n", in.Rows, in.Labels)
 	}
@@ -51,6 +51,8 @@ func (in *Incident) headline() string {
 	switch {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		return fmt.Sprintf("Taken back: %s serves again in place of %s", in.Version, in.Champion)
+	case in.ShadowUntil != nil:
+		return fmt.Sprintf("In shadow: %s is compared with %s before it may take over", in.Version, in.Champion)
 	case in.Promoted:
 		return fmt.Sprintf("Healed: %s took over from %s", in.Version, in.Champion)
 	case in.Action == heal.Keep:
@@ -112,6 +114,12 @@ func (in *Incident) decision() string {
 	switch {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		return fmt.Sprintf("%s is in force again, and nothing is promoted until a human lets it: healml retrain --thaw", in.Version)
+	case in.ShadowUntil != nil:
+		return fmt.Sprintf("%s was fitted with the winning cure on everything known. Until %s it is compared with %s on the rows to come; when it is better there, too, it takes over. To promote it at once: healml models promote %s", in.Version, moment(*in.ShadowUntil), in.Champion, in.Version)
+	case in.Shadow != nil && in.Promoted:
+		return fmt.Sprintf("%s is in force. To take it back: healml models rollback", in.Version)
+	case in.Shadow != nil:
+		return fmt.Sprintf("%s is dropped, %s stays.", in.Shadow.Bake.Promoted, in.Champion)
 	case in.Promoted:
 		return fmt.Sprintf("%s was fitted with the winning cure on everything known and is in force. To take it back: healml models rollback", in.Version)
 	case in.Action == heal.Keep:

@@ -75,7 +75,7 @@ func (o *screen) item(s string) {
 }
 
 func (o *screen) seen(v *told) {
-	if v.Bake != nil && len(v.Seen) == 0 {
+	if v.Watched != nil && len(v.Seen) == 0 {
 		return
 	}
 	o.Head("What was seen")
@@ -85,7 +85,7 @@ func (o *screen) seen(v *told) {
 	for _, s := range v.Seen {
 		o.item(upper(s))
 	}
-	if v.Bake == nil {
+	if v.Watched == nil {
 		o.Say("  ", fmt.Sprintf("%s labelled rows, %s of them new to the champion.", present.Thousands(v.Rows), present.Thousands(v.Labels)))
 	}
 }
@@ -133,15 +133,13 @@ func (o *screen) watched(w *watched) {
 	if w == nil {
 		return
 	}
-	v := w.Verdict
-	o.Head("The bake")
-	o.Say("  ", fmt.Sprintf("%s took over from %s on %s. Both scored the %s rows since whose truth came in, in %d blocks of time: %s against %s %s, an e-value of %s.",
-		w.Bake.Promoted, w.Bake.Predecessor, moment(w.Bake.Began), present.Thousands(v.Rows), v.Blocks, present.Short(v.Promoted), present.Short(v.Predecessor), w.Metric, present.Short(v.E)))
+	o.Head(w.Title)
+	o.Say("  ", w.Told)
 	var promoted, predecessor []float64
 	for _, b := range w.Blocks {
 		promoted, predecessor = append(promoted, b.Promoted), append(predecessor, b.Predecessor)
 	}
-	o.curves(w.Lo, w.Hi, len(promoted), "predecessor", predecessor, "promotion", promoted)
+	o.curves(w.Lo, w.Hi, len(promoted), w.Names[1], predecessor, w.Names[0], promoted)
 }
 
 // forest draws a gain on n cells: ├─●─┤ with │ for nothing gained and ┊ for the

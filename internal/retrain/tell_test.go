@@ -95,9 +95,15 @@ func tales() map[string]*Incident {
 	hostile.Diagnosis.Causes[0].Segment, hostile.Diagnosis.Causes[0].Evidence = evil, []string{evil}
 	hostile.Trials[0].Cure, hostile.Trials[2].Vetoes = evil, []string{evil}
 	hostile.Spoilt.Sources, hostile.Golden.File, hostile.Record[0].Cure = []string{evil}, evil, evil
+	shadowed := healed()
+	until := noon.AddDate(0, 0, 7)
+	shadowed.Promoted, shadowed.ShadowUntil = false, &until
+	shown := taken()
+	shown.Shadow, shown.Bake, shown.Action, shown.Promoted = shown.Bake, nil, heal.Refit, true
+	shown.Champion, shown.Version = shown.Version, shown.Champion
 	rehearsed := healed()
 	rehearsed.Promoted, rehearsed.Version = false, ""
-	return map[string]*Incident{"healed": healed(), "kept": kept(), "taken back": taken(), "quarantine": quarantine, "frozen": frozen, "hostile": hostile, "rehearsed": rehearsed, "bare": {Format: 1, At: noon}}
+	return map[string]*Incident{"healed": healed(), "kept": kept(), "taken back": taken(), "quarantine": quarantine, "frozen": frozen, "hostile": hostile, "rehearsed": rehearsed, "shadowed": shadowed, "shown": shown, "bare": {Format: 1, At: noon}}
 }
 
 func pageOf(t testing.TB, in *Incident) string {
@@ -150,6 +156,8 @@ func TestPageTells(t *testing.T) {
 		"What was tried", "900 rows from", "Lower mae is better: the champion has 10", "margin of 0.5 %", "All labelled rows", "worse than the champion", "-20.0 %", "-30.0 % to -10.0 %", "✓", "taken", "+20.0 %", "ruled out: it loses 40 % in region = south", "the floor", "not proven", "Not tried, for want of time: roll back",
 		"How losses went", "newest 1/2", "shaded: the newest block", "What to learn from", "2 blocks", "75.0 %", "Rules that held", "90.0 % confidence", "0.5 % of its loss", "lose more than 10.0 %", "at least 200", "30 days", "healml incidents replay i20240601t120000z-0badcafe", "Every number")
 	inOrder(t, pagetest.Text(pageOf(t, taken())), "Taken back", "v0001-0badcafe serves again in place of v0002-0badcafe", "healml retrain --thaw", "bake of v0002-0badcafe", "The bake", "300 rows", "6 blocks", "4.25 against 3 mae", "e-value of 4321", "1.19 (0.5 to 2)", "watched for 7 days", "more than 2.0 %", "at most 1.0 %")
+	inOrder(t, pagetest.Text(pageOf(t, tales()["shadowed"])), "In shadow", "v0002-0badcafe is compared with v0001-0badcafe", "Until 2024-06-08 12:00", "healml models promote v0002-0badcafe")
+	inOrder(t, pagetest.Text(pageOf(t, tales()["shown"])), "Healed", "v0002-0badcafe took over from v0001-0badcafe", "shadow of v0002-0badcafe", "The shadow", "was put in the shadow of v0001-0badcafe", "the champion", "the challenger")
 	inOrder(t, pagetest.Text(pageOf(t, kept())), "Kept", "Healing looks again", "proven on all rows and on the newest; another was taken")
 	inOrder(t, pagetest.Text(pageOf(t, tales()["quarantine"])), "Quarantine", "80 rows in excluded.parquet", "readmit: [i20240601t120000z-0badcafe]")
 	inOrder(t, pagetest.Text(pageOf(t, tales()["frozen"])), "Healing is frozen", "healml retrain --thaw", "Nothing that asks for a cure", "at most 3 times in seven days")
