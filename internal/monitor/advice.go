@@ -80,10 +80,10 @@ func (r *Report) advice() []advice {
 			break
 		}
 		if f.Column == "" {
-			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + sentence(present.Printable(f.Detail)) + " " + cure(f.Kind))})
+			out = append(out, advice{Do: strings.TrimSpace("Look at the feed as a whole: " + present.Sentence(present.Printable(f.Detail)) + " " + cure(f.Kind))})
 			continue
 		}
-		out = append(out, advice{Do: "Mend the feed of " + present.Shown(f.Column) + ": " + sentence(present.Printable(f.Detail))})
+		out = append(out, advice{Do: "Mend the feed of " + present.Shown(f.Column) + ": " + present.Sentence(present.Printable(f.Detail))})
 	}
 	if len(out) > 0 {
 		out = append(out, advice{Do: "Compare again once it is mended. A model that learns from damaged rows learns the damage.", Command: r.again()})
@@ -178,14 +178,6 @@ func (r *Report) onlyFaults() bool {
 	return len(names) > 0
 }
 
-// sentence ends s with a full stop.
-func sentence(s string) string {
-	if s == "" || strings.HasSuffix(s, ".") {
-		return s
-	}
-	return s + "."
-}
-
 // when shortens a moment: a date alone at midnight, no seconds, "row 12,345"
 // for the number of a row. Other texts stay as they are.
 func when(at string) string {
@@ -225,7 +217,7 @@ func (c *Column) told() string {
 	if s == "" {
 		return "It is not distributed as it was."
 	}
-	return capital(sentence(present.Printable(s)))
+	return capital(present.Sentence(present.Printable(s)))
 }
 
 // capital makes the first letter of s a great one.
@@ -256,7 +248,7 @@ func (s *Segment) where() string {
 // told is the segment as a sentence.
 func (s *Segment) told() string {
 	if s.Text != "" {
-		return capital(sentence(present.Printable(s.Text)))
+		return capital(present.Sentence(present.Printable(s.Text)))
 	}
 	return fmt.Sprintf("%s of the rows, where %s, carry %s of the change.", present.Percent(float64(s.Share)), s.where(), present.Percent(float64(s.Explains)))
 }

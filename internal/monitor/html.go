@@ -189,7 +189,7 @@ func (v *view) Defects() (out []defect) {
 		return nil
 	}
 	for _, f := range v.Faults {
-		out = append(out, defect{f.Column, present.Cut(changeWord(f.Kind), longLevel), sentence(present.Cut(present.Printable(f.Detail), longText)), cure(f.Kind)})
+		out = append(out, defect{f.Column, present.Cut(changeWord(f.Kind), longLevel), present.Sentence(present.Cut(present.Printable(f.Detail), longText)), cure(f.Kind)})
 	}
 	return out
 }

@@ -186,7 +186,7 @@ func (p *Performance) covered(r *Report, out []string) []string {
 		}
 	}
 	if p.Note != "" {
-		out = append(out, "Note: "+sentence(present.Cut(present.Printable(p.Note), longText)))
+		out = append(out, "Note: "+present.Sentence(present.Cut(present.Printable(p.Note), longText)))
 	}
 	return out
 }

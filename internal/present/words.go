@@ -110,3 +110,11 @@ func Printable(s string) string {
 		return unicode.ReplacementChar
 	}, s)
 }
+
+// Sentence ends s with a full stop.
+func Sentence(s string) string {
+	if s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
+}

@@ -19,7 +19,7 @@ func (in *Incident) Render(w io.Writer, color bool, width int) error {
 	v := in.told()
 	o := &screen{present.NewScreen(color, width)}
 	o.Say("", v.Headline, v.colour(), text.Bold)
-	o.Say("", sentence(upper(in.Reason)))
+	o.Say("", present.Sentence(upper(in.Reason)))
 	o.Head("What to do")
 	for _, s := range v.Next {
 		o.Say("  ", s.Do)
@@ -52,13 +52,6 @@ func (v *told) colour() text.Color {
 		return text.FgGreen
 	}
 	return text.FgYellow
-}
-
-func sentence(s string) string {
-	if s == "" || strings.HasSuffix(s, ".") {
-		return s
-	}
-	return s + "."
 }
 
 type screen struct{ present.Screen }
