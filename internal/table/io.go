@@ -2,7 +2,6 @@ package table
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -119,6 +118,7 @@ const (
 	formatParquet
 	formatArrow
 	formatGzip
+	formatZstd
 )
 
 func detect(b []byte) format {
@@ -129,20 +129,26 @@ func detect(b []byte) format {
 		return formatArrow
 	case bytes.HasPrefix(b, []byte("\x1f\x8b")):
 		return formatGzip
+	case bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")):
+		return formatZstd
 	}
 	return formatCSV
 }
 
 // Read reads a CSV, Parquet or Arrow IPC file. The content decides, not the
-// name; any of them may be gzipped. Faults in the data are an *Error.
+// name; any of them may be packed with gzip or zstd. Faults in the data are an
+// *Error.
 func Read(path string, o ReadOptions) (*Table, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read table: %w", err)
 	}
-	if detect(b) == formatGzip {
-		if b, err = gunzip(b); err != nil {
-			return nil, &Error{File: path, Want: "is a damaged gzip file: " + err.Error()}
+	if p := packingOf(detect(b)); p != nil {
+		if b, err = p.unpackWhole(path, b); err != nil {
+			return nil, err
+		}
+		if p := packingOf(detect(b)); p != nil {
+			return nil, p.twice(path)
 		}
 	}
 	switch detect(b) {
@@ -150,18 +156,8 @@ func Read(path string, o ReadOptions) (*Table, error) {
 		return DecodeParquet(path, b, o)
 	case formatArrow:
 		return DecodeArrow(path, b, o)
-	case formatGzip:
-		return nil, &Error{File: path, Want: "is gzipped twice; unpack it once"}
 	}
 	return decodeCSV(path, b, o)
-}
-
-func gunzip(b []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
 }
 
 // ErrFormat says that a file name's extension names no format to write.

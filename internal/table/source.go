@@ -26,15 +26,17 @@ type Part struct {
 
 // Source is a data file that is read part by part, so that it never stands in
 // memory as a whole: a Parquet file column by column, CSV and Arrow IPC in
-// runs of some thousand rows. Gzipped files are unpacked in memory first. The
-// values and the errors are those of [Read]. A file must not change while it
-// is read.
+// runs of some thousand rows. Files packed with gzip or zstd are unpacked first,
+// from 32 MiB on to a file without a name in the system's folder for temporary
+// ones. The values and the errors are those of [Read]. A file must not change
+// while it is read.
 type Source struct {
-	name string
-	file *os.File
-	rows int
-	cols []string
-	scan scanFunc
+	name    string
+	file    *os.File
+	scratch *os.File // what it unpacked to; nil when it is in memory, or was not packed
+	rows    int
+	cols    []string
+	scan    scanFunc
 	// stream is Stream where that is not Scan of all rows.
 	stream func(visit func(Part) error) error
 	// columnar says that every part is a whole column.
@@ -54,7 +56,7 @@ func Open(path string, o ReadOptions) (*Source, error) {
 	}
 	s := &Source{name: path, file: f}
 	if err := s.open(o); err != nil {
-		f.Close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -81,24 +83,22 @@ func (s *Source) openContent(c content, o ReadOptions) error {
 	if err != nil {
 		return fmt.Errorf("read table: %w", err)
 	}
-	if detect(head) == formatGzip {
-		packed, err := c.span(0, c.size, nil)
-		if err != nil {
+	if p := packingOf(detect(head)); p != nil {
+		if c, err = s.unpack(c, p); err != nil {
+			return err
+		}
+		if head, err = c.span(0, min(c.size, 8), nil); err != nil {
 			return fmt.Errorf("read table: %w", err)
 		}
-		b, err := gunzip(packed)
-		if err != nil {
-			return &Error{File: s.name, Want: "is a damaged gzip file: " + err.Error()}
+		if p := packingOf(detect(head)); p != nil {
+			return p.twice(s.name)
 		}
-		c, head = inMemory(b), b
 	}
 	switch detect(head) {
 	case formatParquet:
 		err = s.openParquet(c, o)
 	case formatArrow:
 		err = s.openArrow(c, o)
-	case formatGzip:
-		err = &Error{File: s.name, Want: "is gzipped twice; unpack it once"}
 	default:
 		err = s.openCSV(c, o)
 	}
@@ -110,7 +110,12 @@ func inMemory(b []byte) content {
 }
 
 // Close closes the file.
-func (s *Source) Close() error { return s.file.Close() }
+func (s *Source) Close() error {
+	if s.scratch != nil {
+		s.scratch.Close()
+	}
+	return s.file.Close()
+}
 
 // NumRows is the number of rows.
 func (s *Source) NumRows() int { return s.rows }
