@@ -68,7 +68,7 @@ func runActuals(a *app, file, source string) error {
 	if err := checkClasses(file, value, tmpl); err != nil {
 		return err
 	}
-	hash, err := sha256File(file)
+	hash, err := dataDigest(file)
 	if err != nil {
 		return err
 	}

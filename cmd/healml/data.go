@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -129,16 +127,27 @@ func (a *app) tell(inf *feature.Inferred) {
 	}
 }
 
-// sha256File is the SHA-256 of a file, in hex.
-func sha256File(path string) (string, error) {
-	f, err := os.Open(path)
+// dataDigest is the SHA-256 of a data file, in hex; of several, that of a line
+// each with their digests and their names below the first directory of the path.
+func dataDigest(path string) (string, error) {
+	files, err := table.Files(path)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
+	if len(files) == 1 && files[0] == path {
+		return fileDigest(path)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	all := sha256.New()
+	for _, file := range files {
+		sum, err := fileDigest(file)
+		if err != nil {
+			return "", err
+		}
+		name, err := filepath.Rel(table.Root(path), file)
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", file, err)
+		}
+		fmt.Fprintf(all, "%s  %s\n", sum, name)
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
 }

@@ -98,7 +98,7 @@ func runModelsImport(ctx context.Context, a *app, path string, o importOptions) 
 	if err != nil {
 		return err
 	}
-	if bundle.Lineage.DataSHA256, err = sha256File(o.data); err != nil {
+	if bundle.Lineage.DataSHA256, err = dataDigest(o.data); err != nil {
 		return err
 	}
 	bundle.Created = a.now()

@@ -270,7 +270,7 @@ func (a *app) golden(tmpl *schema.Template) (*retrain.Golden, error) {
 		return nil, fmt.Errorf("golden rows: %w", err)
 	}
 	g := &retrain.Golden{File: name, Rows: rows}
-	if g.SHA256, err = sha256File(path); err != nil {
+	if g.SHA256, err = dataDigest(path); err != nil {
 		return nil, err
 	}
 	_, err = g.Labels(tmpl)

@@ -204,7 +204,7 @@ func runTrain(ctx context.Context, a *app, path string, o trainOptions, set map[
 	if err != nil {
 		return err
 	}
-	if bundle.Lineage.DataSHA256, err = sha256File(path); err != nil {
+	if bundle.Lineage.DataSHA256, err = dataDigest(path); err != nil {
 		return err
 	}
 	bundle.Lineage.DataFile, bundle.Lineage.Seed, bundle.Lineage.CreatedBy, bundle.Lineage.Program = path, a.conf.Seed, "train", version

@@ -136,9 +136,21 @@ func detect(b []byte) format {
 }
 
 // Read reads a CSV, Parquet or Arrow IPC file. The content decides, not the
-// name; any of them may be packed with gzip or zstd. Faults in the data are an
-// *Error.
+// name; any of them may be packed with gzip or zstd. Path may stand for several,
+// as in [Open]. Faults in the data are an *Error.
 func Read(path string, o ReadOptions) (*Table, error) {
+	files, err := Files(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 || files[0] != path {
+		s, err := openMany(path, files, o)
+		if err != nil {
+			return nil, err
+		}
+		defer s.Close()
+		return s.table()
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read table: %w", err)

@@ -41,15 +41,30 @@ type Source struct {
 	stream func(visit func(Part) error) error
 	// columnar says that every part is a whole column.
 	columnar bool
-	window   int64 // bytes of CSV that are parsed at one go; 0: csvWindowSize
+	close    func() error // nil: file and scratch are closed
+	window   int64        // bytes of CSV that are parsed at one go; 0: csvWindowSize
 }
 
 // scanFunc is Scan of one format; picked is nil for all rows.
 type scanFunc func(picked []int, visit func(Part) error) error
 
-// Open prepares to read a file as o says. CSV files are run through once to
-// count their rows.
+// Open prepares to read a file as o says, or the files that path stands for by
+// [Files], one after the other as one: they must have the same columns, if in
+// another order; a column that is of another type in one of them is text; and
+// directories called key=value are columns, too. CSV files are run through once
+// to count their rows.
 func Open(path string, o ReadOptions) (*Source, error) {
+	files, err := Files(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(files) == 1 && files[0] == path:
+		return openOne(path, o)
+	}
+	return openMany(path, files, o)
+}
+
+func openOne(path string, o ReadOptions) (*Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read table: %w", err)
@@ -111,6 +126,9 @@ func inMemory(b []byte) content {
 
 // Close closes the file.
 func (s *Source) Close() error {
+	if s.close != nil {
+		return s.close()
+	}
 	if s.scratch != nil {
 		s.scratch.Close()
 	}
@@ -122,6 +140,31 @@ func (s *Source) NumRows() int { return s.rows }
 
 // Names are the columns' names in order.
 func (s *Source) Names() []string { return slices.Clone(s.cols) }
+
+// table reads all of it.
+func (s *Source) table() (*Table, error) {
+	for {
+		cols := make([]*Column, len(s.cols))
+		for i, name := range s.cols {
+			cols[i] = &Column{Name: name, Type: Float}
+		}
+		err := s.Stream(func(p Part) error {
+			c := cols[p.Index]
+			c.Type = p.Type
+			c.Floats, c.Codes, c.Times = append(c.Floats, p.Floats...), append(c.Codes, p.Codes...), append(c.Times, p.Times...)
+			if len(p.Dict) > 0 {
+				c.Dict = p.Dict
+			}
+			return nil
+		})
+		if errors.Is(err, ErrRetyped) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		return New(cols...)
+	}
+}
 
 // Columnar reports whether Scan passes whole columns, each in one part.
 func (s *Source) Columnar() bool { return s.columnar }

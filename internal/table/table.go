@@ -75,6 +75,16 @@ func (c *Column) Missing(i int) bool {
 	}
 }
 
+// hasValues reports whether any value is not missing.
+func (c *Column) hasValues() bool {
+	for i := range c.Len() {
+		if !c.Missing(i) {
+			return true
+		}
+	}
+	return false
+}
+
 // Text is value i of a String column, "" when missing.
 func (c *Column) Text(i int) string {
 	if c.Codes[i] < 0 {
