@@ -30,6 +30,7 @@ values for one prediction the last one received counts.`,
 			return runActuals(a, args[0], source)
 		},
 	}
+	a.badRowsFlag(cmd.Flags())
 	cmd.Flags().StringVar(&source, "source", "file", "where the values come from; kept with them")
 	return cmd
 }
@@ -57,7 +58,7 @@ func runActuals(a *app, file, source string) error {
 	} else {
 		types[tmpl.Target] = table.Float
 	}
-	t, err := table.Read(file, table.ReadOptions{Types: types})
+	t, err := a.readTable(file, table.ReadOptions{Types: types})
 	if err != nil {
 		return err
 	}

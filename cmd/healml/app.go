@@ -31,6 +31,7 @@ type app struct {
 	output     string
 	quiet      bool
 	seed       uint64
+	badRows    string // --bad-rows; "": as configured
 	flags      *pflag.FlagSet
 
 	now  func() time.Time // the clock, or what --now says

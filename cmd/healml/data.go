@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/healml/healml/internal/config"
+	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/table"
@@ -101,7 +104,7 @@ func (a *app) readLabelled(path string, o dataOptions, set map[string]string) (*
 	if infer.Task != "" && !infer.Task.Valid() {
 		return nil, nil, usageError{fmt.Errorf("--task is %q, expected regression, binary or multiclass", infer.Task)}
 	}
-	t, err := table.Read(path, table.ReadOptions{Types: types(infer, a.conf)})
+	t, err := a.readTable(path, table.ReadOptions{Types: types(infer, a.conf)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -150,4 +153,60 @@ func dataDigest(path string) (string, error) {
 		fmt.Fprintf(all, "%s  %s\n", sum, name)
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
+}
+
+// badRowsFlag lets a command's --bad-rows win over the configuration.
+func (a *app) badRowsFlag(f *pflag.FlagSet) {
+	f.Func("bad-rows", "rows of CSV that may be set aside as bad, as a `number` or a share such as 0.5% (default: bad_rows of the configuration, 0)", func(s string) error {
+		_, err := table.ParseBadRows(s)
+		a.badRows = s
+		return err
+	})
+}
+
+// budget is how many rows of one input may be bad; flag and configuration were
+// checked before.
+func (a *app) budget() *table.BadRows {
+	s := a.conf.BadRows
+	if a.badRows != "" {
+		s = a.badRows
+	}
+	b, err := table.ParseBadRows(s)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// readTable reads a data file; rows that are bad, and may be, are set aside.
+func (a *app) readTable(path string, o table.ReadOptions) (*table.Table, error) {
+	o.Bad = a.budget()
+	t, err := table.Read(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return t, a.setAside(path, o.Bad, t.NumRows())
+}
+
+// setAside keeps the bad rows of a data file in data/bad/ and says so.
+func (a *app) setAside(path string, b *table.BadRows, sound int) error {
+	if b == nil || len(b.Found) == 0 {
+		return nil
+	}
+	rows := b.Table()
+	h := sha256.New()
+	if err := table.WriteCSV(h, rows); err != nil {
+		return fmt.Errorf("set bad rows aside: %w", err)
+	}
+	name := strings.TrimRight(strings.NewReplacer("*", "_", "?", "_", "[", "_", "]", "_").Replace(filepath.Base(path)), "/")
+	name = fmt.Sprintf("%s-%.8s.csv", strings.TrimSuffix(name, filepath.Ext(name)), hex.EncodeToString(h.Sum(nil)))
+	dir := a.path("data/bad")
+	if err := durable.MkdirAll(dir); err != nil {
+		return err
+	}
+	if err := table.Write(filepath.Join(dir, name), rows); err != nil {
+		return fmt.Errorf("set bad rows aside: %w", err)
+	}
+	a.warn("%d of %d rows of %s are bad and were set aside in %s; the first: %v", len(b.Found), sound+len(b.Found), path, filepath.Join(dir, name), &b.Found[0].Error)
+	return nil
 }

@@ -70,6 +70,7 @@ With --reference and --current it compares two files and needs no model.`,
 	f.StringVar(&o.reference, "reference", "", "compare with this file instead of a version's reference")
 	f.StringVar(&o.current, "current", "", "compare this file instead of the live window")
 	f.StringVar(&o.time, "time", "", "column that orders the rows of the two files in time")
+	a.badRowsFlag(f)
 	o.live.addFlags(f)
 	f.BoolVar(&o.together, "together", false, "look at all columns of the two files at once, too (live: drift.together)")
 	return cmd
@@ -94,12 +95,12 @@ func runDriftFiles(ctx context.Context, a *app, o driftOptions) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // parts live briefly: a smaller heap costs no time here
 	}
-	ref, err := openRows(o.reference, o.time)
+	ref, err := a.openRows(o.reference, o.time)
 	if err != nil {
 		return err
 	}
 	defer ref.close()
-	cur, err := openRows(o.current, o.time)
+	cur, err := a.openRows(o.current, o.time)
 	if err != nil {
 		return err
 	}
@@ -122,9 +123,9 @@ type rowsFile struct {
 }
 
 // openRows opens a file whose rows may be ordered by a column of times.
-func openRows(path, time string) (*rowsFile, error) {
+func (a *app) openRows(path, time string) (*rowsFile, error) {
 	f := &rowsFile{}
-	o := table.ReadOptions{}
+	o := table.ReadOptions{Bad: a.budget()}
 	if time != "" {
 		o.Types = map[string]table.Type{time: table.Time}
 	}
@@ -133,6 +134,11 @@ func openRows(path, time string) (*rowsFile, error) {
 		return nil, err
 	}
 	f.data.Rows, f.files = src, append(f.files, src)
+	if err := a.setAside(path, o.Bad, src.NumRows()); err != nil {
+		f.close()
+		return nil, err
+	}
+	o.Bad = a.budget() // they are found again
 	if time == "" || !slices.Contains(src.Names(), time) {
 		return f, nil
 	}

@@ -39,8 +39,12 @@ func runFit(ctx context.Context, a *app, path string, o trainOptions, set map[st
 	// Most of memory is a few slices without pointers: collecting garbage
 	// costs next to nothing, letting it grow to a share of them would not.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
-	data, err := openFitData(path, infer, p)
+	bad := a.budget()
+	data, err := openFitData(path, bad, infer, p)
 	if err != nil {
+		return err
+	}
+	if err := a.setAside(path, bad, data.src.NumRows()); err != nil {
 		return err
 	}
 	times := fitTimes{Load: a.clock().Sub(start).Seconds()}

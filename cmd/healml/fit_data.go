@@ -35,8 +35,8 @@ type fitData struct {
 	categorical []bool
 }
 
-func openFitData(path string, infer feature.InferOptions, p fit.Params) (*fitData, error) {
-	src, err := table.Open(path, table.ReadOptions{})
+func openFitData(path string, bad *table.BadRows, infer feature.InferOptions, p fit.Params) (*fitData, error) {
+	src, err := table.Open(path, table.ReadOptions{Bad: bad})
 	if err != nil {
 		return nil, err
 	}

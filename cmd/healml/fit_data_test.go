@@ -98,7 +98,7 @@ func modelText(t *testing.T, ds *fit.Dataset, p fit.Params) []byte {
 
 func streamedModel(t *testing.T, path string, infer feature.InferOptions, p fit.Params) (*feature.Inferred, []byte) {
 	t.Helper()
-	d, err := openFitData(path, infer, p)
+	d, err := openFitData(path, nil, infer, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestFitFaults(t *testing.T) {
 		p := fit.Defaults()
 		p.BinConstructSampleCt = 100
 		err := func() error {
-			d, err := openFitData(path, feature.InferOptions{Target: "y"}, p)
+			d, err := openFitData(path, nil, feature.InferOptions{Target: "y"}, p)
 			if err != nil {
 				return err
 			}

@@ -31,13 +31,14 @@ func newInitCommand(a *app) *cobra.Command {
 		Args:    oneArg("DATA"),
 		RunE:    func(_ *cobra.Command, args []string) error { return runInit(a, args[0], o) },
 	}
-	addDataFlags(cmd, &o.dataOptions)
+	addDataFlags(a, cmd, &o.dataOptions)
 	cmd.Flags().BoolVar(&o.force, "force", false, "overwrite a healml.yaml that is there")
 	return cmd
 }
 
-func addDataFlags(cmd *cobra.Command, o *dataOptions) {
+func addDataFlags(a *app, cmd *cobra.Command, o *dataOptions) {
 	f := cmd.Flags()
+	a.badRowsFlag(f)
 	f.StringVar(&o.target, "target", "", "column to predict")
 	f.StringVar(&o.time, "time", "", "column that orders the rows in time (default: the only column of times)")
 	f.StringVar(&o.task, "task", "", "regression, binary or multiclass (default: by the target's values)")
@@ -61,7 +62,7 @@ func runInit(a *app, data string, o initOptions) error {
 	} else if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("look for %s: %w", path, err)
 	}
-	b, err := renderConfig(a.relative(data), t.NumRows(), inf)
+	b, err := renderConfig(a.relative(data), a.badRows, t.NumRows(), inf)
 	if err != nil {
 		return err
 	}
@@ -127,6 +128,11 @@ var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap
 # Every other setting has a default; docs/configuration.md lists them all.
 
 data: {{q .Data}}
+{{- with .Bad}}
+
+# So many rows of a CSV file may be set aside as bad, into data/bad/.
+bad_rows: {{q .}}
+{{- end}}
 
 # What is predicted, and how: {{one .Inf.TaskWhy}}.
 target: {{q .Inf.Target}}
@@ -172,13 +178,13 @@ heal:
   map_back: [unit, renamed]
 `))
 
-func renderConfig(data string, rows int, inf *feature.Inferred) ([]byte, error) {
+func renderConfig(data, bad string, rows int, inf *feature.Inferred) ([]byte, error) {
 	var b bytes.Buffer
 	err := configTemplate.Execute(&b, struct {
-		Data string
-		Rows int
-		Inf  *feature.Inferred
-	}{data, rows, inf})
+		Data, Bad string
+		Rows      int
+		Inf       *feature.Inferred
+	}{data, bad, rows, inf})
 	if err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}

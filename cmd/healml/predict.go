@@ -45,6 +45,7 @@ contribution_bias, the expected raw score, a row's contributions add up to it.`,
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "write the result here (.csv, .parquet or .arrow; default: CSV on stdout)")
 	f.StringVar(&o.version, "version", "", "predict with this version (default: the one in force)")
+	a.badRowsFlag(f)
 	f.BoolVar(&o.log, "log", false, "append to the prediction log as serving would")
 	f.BoolVar(&o.explain, "explain", false, "add what each column contributed to the raw score")
 	f.BoolVar(&o.lenient, "lenient", false, "ignore columns that the model does not know")
@@ -65,7 +66,7 @@ func runPredict(ctx context.Context, a *app, file string, o predictOptions) erro
 		return err
 	}
 	beside := names(predlog.NewExtras(m.Template, extras))
-	input, err := readInput(file, m, o.lenient, beside)
+	input, err := a.readInput(file, m, o.lenient, beside)
 	if err != nil {
 		return err
 	}
@@ -160,13 +161,13 @@ func (a *app) load(version string) (*registry.Loaded, error) {
 
 // readInput reads a file of raw rows as the model's template types them.
 // beside names columns that are only logged.
-func readInput(file string, m *model.Model, lenient bool, beside []string) (*table.Table, error) {
+func (a *app) readInput(file string, m *model.Model, lenient bool, beside []string) (*table.Table, error) {
 	types := m.Encoder().Types()
 	types["prediction_id"] = table.String
 	for _, name := range beside {
 		types[name] = table.String
 	}
-	t, err := table.Read(file, table.ReadOptions{Types: types})
+	t, err := a.readTable(file, table.ReadOptions{Types: types})
 	if err != nil {
 		return nil, err
 	}

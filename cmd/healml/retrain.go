@@ -252,7 +252,7 @@ func (a *app) readAs(path string, tmpl *schema.Template) (*table.Table, error) {
 	for name, typ := range feature.NewEncoder(tmpl).Types() {
 		read[name] = typ
 	}
-	return table.Read(path, table.ReadOptions{Types: read})
+	return a.readTable(path, table.ReadOptions{Types: read})
 }
 
 // golden are the rows of heal.golden; nil when there is no such file configured.

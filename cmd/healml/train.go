@@ -82,7 +82,7 @@ Parameters carry LightGBM's names.`,
 			return a.measured("train", func() error { return runTrain(cmd.Context(), a, path, o, set) })
 		},
 	}
-	addDataFlags(cmd, &o.dataOptions)
+	addDataFlags(a, cmd, &o.dataOptions)
 	f := cmd.Flags()
 	f.Float64Var(&o.holdout, "holdout", 0.2, "share of the newest rows kept apart to measure on")
 	f.IntVar(&o.threads, "threads", 0, "threads (0: every core); the model does not depend on it")

@@ -23,6 +23,7 @@ import (
 	"github.com/healml/healml/internal/alert"
 	"github.com/healml/healml/internal/schema"
 	"github.com/healml/healml/internal/score"
+	"github.com/healml/healml/internal/table"
 )
 
 // FileName is the configuration file looked for in the root directory.
@@ -36,7 +37,8 @@ type Config struct {
 	Task    string   `mapstructure:"task"`   // regression, binary, multiclass; "" infers it
 	Metric  string   `mapstructure:"metric"` // what gates compare; "" is mae or logloss by task
 	Seed    uint64   `mapstructure:"seed"`
-	Columns []Column `mapstructure:"columns"` // what each input column is; others are inferred
+	BadRows string   `mapstructure:"bad_rows"` // rows of CSV that may be set aside, a number or a share in %
+	Columns []Column `mapstructure:"columns"`  // what each input column is; others are inferred
 
 	Train   Train   `mapstructure:"train"`
 	Serve   Serve   `mapstructure:"serve"`
@@ -172,7 +174,7 @@ type Metrics struct {
 func Default() *Config {
 	day := 24 * time.Hour
 	return &Config{
-		Seed:  1,
+		Seed: 1, BadRows: "0",
 		Train: Train{Holdout: 0.2, Hide: 0.005},
 		Serve: Serve{
 			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 512,
@@ -301,6 +303,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.validateMetric(); err != nil {
 		return bad("metric", "%w", err)
+	}
+	if _, err := table.ParseBadRows(c.BadRows); err != nil {
+		return bad("bad_rows", "%w", err)
 	}
 	for i, col := range c.Columns {
 		if col.Name == "" {

@@ -33,6 +33,7 @@ type csvSource struct {
 	windows []csvWindow
 	slots   []csvSlot
 	broken  bool // quotes do not work out
+	sifted  bool // rows that are no text are taken out
 }
 
 // csvSlot is what one window is read to.
@@ -129,7 +130,7 @@ func (f *csvSource) readHeader() ([]byte, error) {
 		bom -= len(b)
 		whole := n == f.size
 		if whole {
-			if err := checkText(f.file.name, b); err != nil {
+			if err := checkText(f.file.name, b); err != nil && !f.sifted {
 				return nil, err
 			}
 			b = endLine(b)

@@ -73,6 +73,8 @@ type ReadOptions struct {
 	// Float, Bool, Time and String that fits every value that is not missing
 	// (docs/format/tables.md).
 	Types map[string]Type
+	// Bad is how many rows of CSV may be set aside, and takes them; nil: none.
+	Bad *BadRows
 }
 
 // keep reports which of names are asked for.
@@ -168,6 +170,13 @@ func Read(path string, o ReadOptions) (*Table, error) {
 		return DecodeParquet(path, b, o)
 	case formatArrow:
 		return DecodeArrow(path, b, o)
+	}
+	if o.Bad.allows() {
+		var sound bytes.Buffer
+		if err := o.Bad.sift(&sound, path, inMemory(b), o); err != nil {
+			return nil, err
+		}
+		b = sound.Bytes()
 	}
 	return decodeCSV(path, b, o)
 }

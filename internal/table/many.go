@@ -65,8 +65,7 @@ func openMany(path string, files []string, o ReadOptions) (*Source, error) {
 		m.types[name] = t
 	}
 	if err := m.open(); err != nil {
-		m.close()
-		return nil, err
+		return nil, errors.Join(err, m.close())
 	}
 	return &Source{name: path, rows: m.rows, cols: m.names, scan: m.scan, stream: m.stream, close: m.close}, nil
 }
@@ -311,5 +310,8 @@ func (m *many) reopen() error {
 		return err
 	}
 	m.parts, m.places, m.first, m.rows = nil, nil, nil, 0
+	if b := m.o.Bad; b != nil { // they are found again
+		b.Found, b.rows = nil, 0
+	}
 	return m.open()
 }

@@ -33,7 +33,7 @@ type Part struct {
 type Source struct {
 	name    string
 	file    *os.File
-	scratch *os.File // what it unpacked to; nil when it is in memory, or was not packed
+	scratch []*os.File // what it was unpacked and sifted to, where that is not in memory
 	rows    int
 	cols    []string
 	scan    scanFunc
@@ -115,9 +115,33 @@ func (s *Source) openContent(c content, o ReadOptions) error {
 	case formatArrow:
 		err = s.openArrow(c, o)
 	default:
+		if o.Bad.allows() {
+			if c, err = s.sound(c, o); err != nil {
+				return err
+			}
+		}
 		err = s.openCSV(c, o)
 	}
 	return err
+}
+
+// sound is a CSV file without its bad rows, kept as what was unpacked is.
+func (s *Source) sound(c content, o ReadOptions) (content, error) {
+	spill := &spill{}
+	if err := o.Bad.sift(spill, s.name, c, o); err != nil {
+		spill.close()
+		return content{}, err
+	}
+	return s.keep(spill), nil
+}
+
+// keep is what was spilt, in memory or in a file that is s's to close.
+func (s *Source) keep(spill *spill) content {
+	if spill.file == nil {
+		return inMemory(spill.head.Bytes())
+	}
+	s.scratch = append(s.scratch, spill.file)
+	return content{at: spill.file, size: spill.size}
 }
 
 func inMemory(b []byte) content {
@@ -129,8 +153,8 @@ func (s *Source) Close() error {
 	if s.close != nil {
 		return s.close()
 	}
-	if s.scratch != nil {
-		s.scratch.Close()
+	for _, f := range s.scratch {
+		f.Close()
 	}
 	return s.file.Close()
 }

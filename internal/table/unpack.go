@@ -56,11 +56,7 @@ func (s *Source) unpack(c content, p *packing) (content, error) {
 		spill.close()
 		return content{}, p.fault(s.name, err)
 	}
-	if spill.file == nil {
-		return inMemory(spill.head.Bytes()), nil
-	}
-	s.scratch = spill.file
-	return content{at: spill.file, size: spill.size}, nil
+	return s.keep(spill), nil
 }
 
 // unpack writes what r, of which there are size bytes, holds to w.

@@ -138,7 +138,7 @@ func TestUnpacksToAFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.scratch == nil || s.NumRows() != rows {
+		if len(s.scratch) != 1 || s.NumRows() != rows {
 			t.Errorf("%s: %d rows, expected %d from a file", how, s.NumRows(), rows)
 		}
 		got, err := gatherOnce(s, nil)
