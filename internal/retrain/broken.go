@@ -32,7 +32,7 @@ var teaching = []string{"absent", "empty", "unit"}
 //
 // A fault begins and ends within a stretch, where it may be too little to be
 // found. So what undoes it in one is done in the stretches beside it as well.
-func (h *history) sound(ctx context.Context, reference, logged *table.Table, champion *model.Model, may inspect.Allowed) (*table.Table, error) {
+func (h *history) sound(ctx context.Context, reference, logged *table.Table, champion *model.Model, report *monitor.Report, may inspect.Allowed) (*table.Table, error) {
 	t, weight, mayQuarantine := champion.Template, weights(champion), may.Quarantine
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
@@ -48,7 +48,7 @@ func (h *history) sound(ctx context.Context, reference, logged *table.Table, cha
 		steps[k] = inspect.Steps(faults, reference, may)
 		f := lasting(faults, steps[k])
 		if f == nil && mayQuarantine {
-			f = stuck(faults, reference, batch, weight)
+			f = stuck(faults, report, reference, batch, weight)
 		}
 		if f != nil {
 			h.excluded = append(h.excluded, exclusion(batch, f.Column, f.Detail, len(s)))
@@ -151,12 +151,17 @@ func lasting(faults []monitor.Fault, steps []repair.Step) *monitor.Fault {
 }
 
 // stuck is the fault of a column on which the champion rests and that repeats one
-// value for longer than it ever did in the reference by far: a promotion that is
-// off for weeks is no broken feed. nil when there is none.
-func stuck(faults []monitor.Fault, reference, batch *table.Table, weight map[string]float64) *monitor.Fault {
+// value, here and by the newest drift report in the whole of its window, and for
+// longer than it ever did in the reference by far: a promotion that is off for
+// weeks is no broken feed. nil when there is none.
+func stuck(faults []monitor.Fault, report *monitor.Report, reference, batch *table.Table, weight map[string]float64) *monitor.Fault {
+	frozen := func(f monitor.Fault) bool { return f.Kind == monitor.FrozenChange }
 	for i := range faults {
 		f := &faults[i]
-		if f.Kind == "frozen" && weight[f.Column] > suspectShare && 2*longestRun(reference.Column(f.Column)) < batch.NumRows() {
+		if !frozen(*f) || report == nil || !slices.ContainsFunc(report.Faults, func(g monitor.Fault) bool { return frozen(g) && g.Column == f.Column }) {
+			continue
+		}
+		if weight[f.Column] > suspectShare && 2*longestRun(reference.Column(f.Column)) < batch.NumRows() {
 			return f
 		}
 	}

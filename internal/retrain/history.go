@@ -10,6 +10,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/model"
+	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/repair/inspect"
 	"github.com/healml/healml/internal/schema"
@@ -156,7 +157,7 @@ func coerce(c *table.Column, want schema.Column, n int) (*table.Column, error) {
 // gather joins all labelled rows, repairs or leaves out those logged while a
 // feed was broken, keeps the newest maxRows, and encodes them for the champion's
 // template.
-func gather(ctx context.Context, s Sources, champion *model.Model, until time.Time, maxRows int) (*history, error) {
+func gather(ctx context.Context, s Sources, champion *model.Model, report *monitor.Report, until time.Time, maxRows int) (*history, error) {
 	t := champion.Template
 	base := s.Data
 	if base == nil {
@@ -171,7 +172,7 @@ func gather(ctx context.Context, s Sources, champion *model.Model, until time.Ti
 	if err != nil {
 		return nil, err
 	}
-	if logged, err = h.sound(ctx, s.Reference, logged, champion, s.Repair); err != nil {
+	if logged, err = h.sound(ctx, s.Reference, logged, champion, report, s.Repair); err != nil {
 		return nil, err
 	}
 	h.excluded = append(left, h.excluded...)

@@ -101,7 +101,7 @@ func Run(ctx context.Context, reg *registry.Registry, champion *registry.Loaded,
 		in.identify()
 		return in, nil
 	}
-	h, err := gather(ctx, o.Sources, champion.Model, o.Now, o.MaxRows)
+	h, err := gather(ctx, o.Sources, champion.Model, o.Report, o.Now, o.MaxRows)
 	if err != nil {
 		return nil, fmt.Errorf("gather labelled rows: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/retrain"
@@ -211,7 +212,7 @@ func TestBrokenFeedTeachesNothing(t *testing.T) {
 	for name, fault := range map[string]synth.Fault{"all missing": synth.Blank("price"), "in cents": synth.Scale("price", 100), "stuck": synth.Stick("price")} {
 		stream, _ := synth.Sales(7, synth.Options{Days: 200, Still: true})
 		w := newWorld(t, stream, 130, 0.4, fault)
-		in, err := w.heal(t, func(o *retrain.Options) { o.Sources.Repair.Quarantine = true })
+		in, err := w.heal(t, func(o *retrain.Options) { o.Sources.Repair.Quarantine, o.Report = true, stuckReport })
 		must(t, err)
 		rows := 0
 		for _, e := range in.Excluded {
@@ -230,12 +231,22 @@ func TestBrokenFeedTeachesNothing(t *testing.T) {
 // which stands still is how the world is, and it is learnt from.
 func TestStuckOnPurpose(t *testing.T) {
 	stream, _ := synth.Sales(7, synth.Options{Days: 200, Still: true})
-	in, err := newWorld(t, stream, 130, 0.4, synth.Stick("price")).heal(t, nil)
+	w := newWorld(t, stream, 130, 0.4, synth.Stick("price"))
+	in, err := w.heal(t, func(o *retrain.Options) { o.DryRun, o.Report = true, stuckReport })
+	must(t, err)
+	if len(in.Excluded) > 0 {
+		t.Errorf("%+v", in.Excluded)
+	}
+	// A stretch that stands still in a window which does not is no fault either.
+	in, err = w.heal(t, func(o *retrain.Options) { o.Sources.Repair.Quarantine = true })
 	must(t, err)
 	if len(in.Excluded) > 0 {
 		t.Errorf("%+v", in.Excluded)
 	}
 }
+
+// stuckReport says that the price stood still in the whole of its window.
+var stuckReport = &monitor.Report{Faults: []monitor.Fault{{Column: "price", Kind: monitor.FrozenChange}}, Columns: map[string]*monitor.Column{}}
 
 // TestMendedInPart: values that are as far out as bent ones, before the fault
 // and after it, are learnt from as they came.
