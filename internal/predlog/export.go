@@ -60,7 +60,7 @@ func (s *Stream) schema() (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	return t.With(newJoined(0, s.o.Task).columns(nil)...)
+	return t.With(newJoined(0, s.o.Task).columns(nil, nil)...)
 }
 
 // shape is a table of no rows with the columns of a segment of predictions,

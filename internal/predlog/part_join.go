@@ -112,7 +112,7 @@ func (j *partJoin) build(ranks []uint64) bool {
 			return false
 		}
 		j.seen[k], j.seen[last] = j.seen[last]+1, 0
-		if sameTruth(before[actualValue:], rec[actualValue:]) {
+		if sameTruth(before[actualValue:actualSource], rec[actualValue:actualSource]) {
 			j.stats.Duplicates++
 		} else {
 			j.stats.Conflicts++
@@ -177,12 +177,13 @@ func (j *partJoin) sort(ranks []uint64) {
 
 // resultWindow is what was found for a range of rows.
 type resultWindow struct {
-	value []uint64
-	at    []int64 // table.NoTime: nothing
+	value  []uint64
+	source []uint32 // as in actuals
+	at     []int64  // table.NoTime: nothing
 }
 
 func newResultWindow() *resultWindow {
-	return &resultWindow{make([]uint64, resultRange), make([]int64, resultRange)}
+	return &resultWindow{make([]uint64, resultRange), make([]uint32, resultRange), make([]int64, resultRange)}
 }
 
 func (w *resultWindow) fill(found []byte) {
@@ -192,18 +193,20 @@ func (w *resultWindow) fill(found []byte) {
 	for b := found; len(b) > 0; b = b[resultWidth:] {
 		row := binary.LittleEndian.Uint32(b)
 		w.value[row] = binary.LittleEndian.Uint64(b[4:])
-		w.at[row] = int64(binary.LittleEndian.Uint64(b[12:]))
+		w.source[row] = binary.LittleEndian.Uint32(b[12:])
+		w.at[row] = int64(binary.LittleEndian.Uint64(b[16:]))
 	}
 }
 
-// joined are the two columns that a join adds.
+// joined are the three columns that a join adds.
 type joined struct {
-	value table.Column
-	at    []int64
+	value  table.Column
+	at     []int64
+	source []int32
 }
 
 func newJoined(n int, task schema.Task) *joined {
-	j := &joined{value: table.Column{Name: ColumnActual, Type: table.Float}, at: make([]int64, n)}
+	j := &joined{value: table.Column{Name: ColumnActual, Type: table.Float}, at: make([]int64, n), source: make([]int32, n)}
 	if task.Classified() {
 		j.value.Type = table.String
 		j.value.Codes = make([]int32, n)
@@ -216,6 +219,9 @@ func newJoined(n int, task schema.Task) *joined {
 func (j *joined) set(i int, w *resultWindow, row int) {
 	j.at[i] = w.at[row]
 	missing := w.at[row] == table.NoTime
+	if j.source[i] = -1; !missing {
+		j.source[i] = int32(w.source[row]) - 1
+	}
 	switch {
 	case j.value.Type == table.String && missing:
 		j.value.Codes[i] = -1
@@ -228,11 +234,13 @@ func (j *joined) set(i int, w *resultWindow, row int) {
 	}
 }
 
-func (j *joined) columns(labels []string) []*table.Column {
+func (j *joined) columns(labels, sources []string) []*table.Column {
 	if j.value.Type == table.String {
 		j.value.Dict = labels
 	}
-	return []*table.Column{&j.value, table.Times(ColumnActualTime, j.at)}
+	return []*table.Column{
+		&j.value, table.Times(ColumnActualTime, j.at), {Name: ColumnActualSource, Type: table.String, Codes: j.source, Dict: sources},
+	}
 }
 
 // lagHistogram counts lags in µs in buckets that grow by a 16th.

@@ -67,6 +67,7 @@ type Stream struct {
 	asked   *spill // of predictions
 	results *spill // by row
 	labels  texts
+	sources texts
 	parts   int // a power of two
 	rows    uint64
 	ranks   []uint64 // of the segments of actuals, in the order of their names
@@ -76,14 +77,16 @@ type Stream struct {
 const (
 	leastParts  = 64
 	mostParts   = 256
-	partRows    = 256 << 10      // aimed at
-	actualWidth = 16 + 8 + 8 + 8 // key, time, order, value
-	askedWidth  = 16 + 8 + 8     // key, row, time
-	resultWidth = 4 + 8 + 8      // row in its range, value, time
+	partRows    = 256 << 10          // aimed at
+	actualWidth = 16 + 8 + 8 + 8 + 4 // key, time, order, value, source
+	askedWidth  = 16 + 8 + 8         // key, row, time
+	resultWidth = 4 + 8 + 4 + 8      // row in its range, value, source, time
 	resultRange = 1 << 19
-	actualAt    = 16
-	actualOrder = 24
-	actualValue = 32
+
+	actualAt     = 16
+	actualOrder  = 24
+	actualValue  = 32
+	actualSource = 40
 )
 
 // OpenStream joins the logs in predictions and actuals; [Stream.Each] passes
@@ -272,7 +275,7 @@ func (s *Stream) takeActuals() error {
 			segments[r.segment] = number
 			names = append(names, r.segment)
 		}
-		truths := s.parse(value)
+		truths, sources := s.parse(value), s.codesOf(r.t.Column(ColumnActualSource))
 		var rec [actualWidth]byte
 		row := inSegment[r.segment]
 		for i := range r.t.NumRows() {
@@ -287,6 +290,7 @@ func (s *Stream) takeActuals() error {
 			binary.LittleEndian.PutUint64(rec[actualAt:], uint64(at.Times[i]))
 			binary.LittleEndian.PutUint64(rec[actualOrder:], number<<40|row)
 			binary.LittleEndian.PutUint64(rec[actualValue:], truths[k].bits)
+			binary.LittleEndian.PutUint32(rec[actualSource:], sources(i))
 			if err := g.add(partOf(hashKey(rec[:16]), s.parts), rec[:]); err != nil {
 				return err
 			}
@@ -300,6 +304,28 @@ func (s *Stream) takeActuals() error {
 	}
 	s.ranks = ranksOf(names)
 	return g.flush()
+}
+
+// codesOf are the codes of the sources in a column, which may be nil, plus 1; 0
+// for none.
+func (s *Stream) codesOf(source *table.Column) func(i int) uint32 {
+	if source == nil || source.Type != table.String {
+		return func(int) uint32 { return 0 }
+	}
+	codes := make([]uint32, len(source.Dict))
+	for k, text := range source.Dict {
+		if text != "" {
+			s.sources.codes = s.sources.codes[:0]
+			s.sources.add([]byte(text))
+			codes[k] = uint32(s.sources.codes[0]) + 1
+		}
+	}
+	return func(i int) uint32 {
+		if k := source.Codes[i]; k >= 0 {
+			return codes[k]
+		}
+		return 0
+	}
 }
 
 // parsed is a text of the actuals' values: a number's bits or a label's code.
@@ -418,7 +444,7 @@ func (s *Stream) Each(visit func(*table.Table) error) error {
 			out.set(i, window, int((row+uint64(i))%resultRange))
 		}
 		row += uint64(n)
-		t, err := r.t.With(out.columns(s.labels.dict)...)
+		t, err := r.t.With(out.columns(s.labels.dict, s.sources.dict)...)
 		if err != nil {
 			return err
 		}

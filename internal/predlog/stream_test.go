@@ -88,7 +88,6 @@ func TestStreamEqualsJoin(t *testing.T) {
 				rt.Fatal(err)
 			}
 			want, wantStats := Join(p, a, task)
-			want = want.Drop(ColumnActualSource) // which a stream leaves out
 			s, err := OpenStream(preds, acts, StreamOptions{Task: task, To: maxTime, Now: maxTime, Temp: root})
 			if err != nil {
 				rt.Fatal(err)
@@ -254,7 +253,6 @@ func TestExport(t *testing.T) {
 			t.Fatal(err)
 		}
 		joined, _ := Join(p, acts, schema.Regression)
-		joined = joined.Drop(ColumnActualSource) // which a stream leaves out
 		return joined
 	}
 	want := rowTexts(read())

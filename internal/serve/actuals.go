@@ -14,7 +14,11 @@ import (
 // actualField may hold the ground truth instead of the target's own name.
 const actualField = "actual"
 
-// sourceHTTP tells ground truth that came in here from that of files.
+// sourceField may say who tells the truth, unless the target is called so.
+const sourceField = "source"
+
+// sourceHTTP tells ground truth that came in here, and names no source of its
+// own, from that of files.
 const sourceHTTP = "http"
 
 // receive answers POST /actuals. Sending a row again is harmless: the
@@ -58,7 +62,7 @@ func (b *batch) actual(t *schema.Template, a *predlog.Actual, depth int) error {
 		return err
 	}
 	l := &b.lexer
-	var named, valued bool
+	var named, valued, sourced bool
 	for first := true; ; first = false {
 		more, err := l.next(first, '}')
 		if err != nil {
@@ -87,8 +91,15 @@ func (b *batch) actual(t *schema.Template, a *predlog.Actual, depth int) error {
 		case field == t.Target || field == actualField:
 			valued = true
 			a.Value = b.truth(t, field, kind, raw)
+		case field == sourceField && sourced:
+			b.fault(field, nil, "given twice")
+		case field == sourceField && (kind != text || !validID(raw)):
+			b.fault(field, quoted(kind, raw), "expected 1 to 64 characters of A-Z a-z 0-9 . _ : -")
+		case field == sourceField:
+			sourced = true
+			a.Source = string(raw)
 		default:
-			b.fault(field, quoted(kind, raw), "unknown field; expected %s and %s", idField, t.Target)
+			b.fault(field, quoted(kind, raw), "unknown field; expected %s, %s and, if you like, %s", idField, t.Target, sourceField)
 		}
 	}
 	if !named {

@@ -30,6 +30,10 @@ func TestActuals(t *testing.T) {
 		{"sales", `{"prediction_id":null,"sales":1}`, "expected the prediction_id", 422},
 		{"sales", `{"prediction_id":"a b","sales":1}`, "1 to 64", 422},
 		{"sales", `{"prediction_id":"a","sales":1,"when":2}`, "unknown field", 422},
+		{"sales", `[{"prediction_id":"a","sales":1,"source":"crm:eu"},{"source":"till","prediction_id":"b","sales":2}]`, "a=1 by crm:eu b=2 by till", 200},
+		{"sales", `{"prediction_id":"a","sales":1,"source":"x","source":"y"}`, "given twice", 422},
+		{"sales", `{"prediction_id":"a","sales":1,"source":""}`, "1 to 64", 422},
+		{"sales", `{"prediction_id":"a","sales":1,"source":7}`, "1 to 64", 422},
 		{"sales", `[7]`, "found a number, expected an object", 422},
 		{"sales", `{"prediction_id":"a","sales":1`, "", 400},
 		{"two", `[{"prediction_id":"a","label":1},{"prediction_id":"b","label":"0"},{"prediction_id":"c","label":1.0}]`, "a=1 b=0 c=1", 200},
@@ -57,10 +61,12 @@ func TestActuals(t *testing.T) {
 			}
 			var got []string
 			for _, a := range r.log.actuals {
-				if a.At != r.clock.now().UnixMicro() || a.Source != "http" {
+				if a.At != r.clock.now().UnixMicro() {
 					t.Errorf("%+v", a)
 				}
-				got = append(got, a.ID+"="+a.Value)
+				if got = append(got, a.ID+"="+a.Value); a.Source != "http" {
+					got[len(got)-1] += " by " + a.Source
+				}
 			}
 			if s := strings.Join(got, " "); s != tt.want || w.Body.String() != fmt.Sprintf("{\"received\":%d}\n", len(got)) {
 				t.Errorf("took %q, answered %s", s, w.Body)

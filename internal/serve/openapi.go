@@ -205,7 +205,11 @@ func actualSchema(t *schema.Template) node {
 	if t.Task.Classified() {
 		value = classSchema(t)
 	}
-	return node{{"type", "object"}, {"properties", node{{idField, node{{"type", "string"}}}, {t.Target, value}}}, {"required", []string{idField, t.Target}}}
+	properties := node{{idField, node{{"type", "string"}}}, {t.Target, value}}
+	if t.Target != sourceField {
+		properties = append(properties, member{sourceField, node{{"type", "string"}, {"description", "who tells it"}}})
+	}
+	return node{{"type", "object"}, {"properties", properties}, {"required", []string{idField, t.Target}}}
 }
 
 func problemSchema() node {
