@@ -20,7 +20,6 @@ import (
 	"github.com/healml/healml/internal/drill"
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/feature"
-	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/registry"
@@ -284,11 +283,7 @@ func (d *drilling) fault(kind drill.Kind, o drillOptions) (f drill.Fault, ok boo
 		f.Column = o.column
 		return f, true, nil
 	}
-	weight := map[string]float64{}
-	gain := d.base.Model.Trees.Importance(gbdt.ByGain)
-	for i, c := range t.Features {
-		weight[c.Source] += gain[i]
-	}
+	weight := d.base.Model.GainShares()
 	for _, c := range t.Columns {
 		if kind.Fits(c.Kind) && d.rows.Column(c.Name) != nil && (f.Column == "" || weight[c.Name] > weight[f.Column]) {
 			f.Column = c.Name

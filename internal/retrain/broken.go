@@ -33,7 +33,7 @@ var teaching = []string{"absent", "empty", "unit"}
 // A fault begins and ends within a stretch, where it may be too little to be
 // found. So what undoes it in one is done in the stretches beside it as well.
 func (h *history) sound(ctx context.Context, reference, logged *table.Table, champion *model.Model, report *monitor.Report, may inspect.Allowed) (*table.Table, error) {
-	t, weight, mayQuarantine := champion.Template, weights(champion), may.Quarantine
+	t, weight, mayQuarantine := champion.Template, champion.GainShares(), may.Quarantine
 	may.Quarantine = false // what is read as missing teaches nothing
 	bad := make([]bool, logged.NumRows())
 	parts := stretches(logged.Column(orderColumn).Times)

@@ -16,10 +16,8 @@ import (
 	"time"
 
 	"github.com/healml/healml/internal/estimate"
-	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
 	"github.com/healml/healml/internal/heal"
-	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/score"
@@ -339,7 +337,7 @@ func suspects(champion *registry.Loaded, r *monitor.Report) []string {
 	if r == nil {
 		return nil
 	}
-	weight := weights(champion.Model)
+	weight := champion.Model.GainShares()
 	var out []string
 	for _, c := range champion.Model.Template.Columns {
 		drifted := r.Columns[c.Name] != nil && r.Columns[c.Name].Drift
@@ -349,22 +347,6 @@ func suspects(champion *registry.Loaded, r *monitor.Report) []string {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(weight[b], weight[a]) })
-	return out
-}
-
-// weights are the shares of a model's gain that its raw columns have; they add
-// up to 1, or to 0 when the model splits nowhere.
-func weights(m *model.Model) map[string]float64 {
-	out := map[string]float64{}
-	gain, total := m.Trees.Importance(gbdt.ByGain), 0.0
-	for _, g := range gain {
-		total += g
-	}
-	for i, f := range m.Template.Features {
-		if total > 0 {
-			out[f.Source] += gain[i] / total
-		}
-	}
 	return out
 }
 
