@@ -18,9 +18,17 @@ type csvWindow struct {
 	plain bool // no quotes, no carriage returns, no blank lines
 }
 
-// csvWindowSize is how much of a file is parsed at one go. A row that is
-// longer makes a longer window.
-const csvWindowSize = 2 << 20
+// csvWindowSize is how much of a file is parsed at one go, in small files less, so
+// that every processor has its share. A row that is longer makes a longer window.
+const (
+	csvWindowSize  = 2 << 20
+	csvWindowLeast = 256 << 10
+)
+
+// windowFor is how much of a file of so many bytes is parsed at one go.
+func windowFor(size int64) int64 {
+	return max(csvWindowLeast, min(csvWindowSize, size/int64(2*runtime.GOMAXPROCS(0))))
+}
 
 // csvSource reads a CSV file window by window, as many at a time as there are
 // processors.
@@ -43,7 +51,7 @@ type csvSlot struct {
 }
 
 func (s *Source) openCSV(c content, o ReadOptions) error {
-	f := &csvSource{content: c, window: cmp.Or(s.window, csvWindowSize), file: csvFile{name: s.name}, slots: make([]csvSlot, runtime.GOMAXPROCS(0))}
+	f := &csvSource{content: c, window: cmp.Or(s.window, windowFor(c.size)), file: csvFile{name: s.name}, slots: make([]csvSlot, runtime.GOMAXPROCS(0))}
 	if err := f.index(); err != nil {
 		return err
 	}
@@ -215,10 +223,21 @@ func (s *scanner) countRows() (rows, end int, whole bool) {
 	return rows, len(s.data), true
 }
 
-// guess sets the types that the first window's values have.
+// guessBytes are enough to guess types by.
+const guessBytes = 128 << 10
+
+// guess sets the types that the first values have.
 func (f *csvSource) guess() {
+	w := f.windows[0]
+	if w.size > guessBytes {
+		if b, err := f.span(w.off, guessBytes, nil); err == nil {
+			if head := (csvWindow{off: w.off, line: w.line, row: w.row}); len(f.cut(&head, b, false)) > 0 {
+				w = head
+			}
+		}
+	}
 	// A fault is found again by the scan.
-	_ = f.parse(&f.slots[0], &f.windows[0], nil)
+	_ = f.parse(&f.slots[0], &w, nil)
 	for i := range f.plan {
 		f.plan[i].start = f.slots[0].cols[i].typ
 	}

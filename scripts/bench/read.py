@@ -1,6 +1,6 @@
 """Reads data files with healml, pyarrow, pandas and DuckDB in turn, each in a process of its own.
 
-    read.py DIR [--data DATA] [--runs 5]
+    read.py DIR [--data DATA] [--files FILE ...] [--runs 5]
 
 makes 1,000,000 rows of 28 numbers as CSV, plain and packed, and 5,000,000 rows of
 five floats as Parquet in DIR, once, and reads them and the sets of DATA (oj, bank)
@@ -29,11 +29,15 @@ WAYS = {
 }
 
 
+def paths(folder):
+    return os.path.join(folder, "numbers.csv"), os.path.join(folder, "floats.parquet")
+
+
 def make(folder):
     import numpy as np, pyarrow as pa, pyarrow.csv as pc, pyarrow.parquet as pq
     os.makedirs(folder, exist_ok=True)
     r = np.random.default_rng(1)
-    path = os.path.join(folder, "numbers.csv")
+    path, floats = paths(folder)
     if not os.path.exists(path):
         n = 1_000_000
         t = pa.table({f"c{i}": r.normal(size=n).round(6) if i % 3 else r.integers(0, 1000, n) for i in range(28)})
@@ -46,24 +50,27 @@ def make(folder):
         with open(path, "rb") as f, pa.output_stream(path + ".zst", compression="zstd") as z:
             while b := f.read(1 << 22):
                 z.write(b)
-    floats = os.path.join(folder, "floats.parquet")
     if not os.path.exists(floats):
         n = 5_000_000
         pq.write_table(pa.table({f"c{i}": r.normal(size=n) for i in range(12)}), floats, row_group_size=131072)
-    return path, floats
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("folder"), a.add_argument("--data"), a.add_argument("--runs", type=int, default=5)
+    a.add_argument("folder"), a.add_argument("--data"), a.add_argument("--make", action="store_true", help="only make the files"), a.add_argument("--files", nargs="*", default=[]), a.add_argument("--runs", type=int, default=5)
     a = a.parse_args()
-    numbers, floats = make(a.folder)
+    if a.make:
+        return make(a.folder)
+    # The peak memory of a child is never less than what this process holds.
+    subprocess.run([sys.executable, os.path.abspath(__file__), a.folder, "--make"], check=True)
+    numbers, floats = paths(a.folder)
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     binary = os.path.join(a.folder, "read")
     subprocess.run(["go", "build", "-o", os.path.abspath(binary), "./scripts/bench/read"], cwd=top, check=True)
     files = [(numbers, ""), (numbers + ".gz", ""), (numbers + ".zst", ""), (floats, "c1,c3,c5,c7,c9")]
     if a.data:
         files += [(f"{a.data}/oj/oj_demo_schema.csv", ""), (f"{a.data}/bank/bank-additional-full.csv", "")]
+    files += [(f, "") for f in a.files]
     for path, columns in files:
         ways = {"healml": [binary, "--columns", columns, path], "healml kept": [binary, "--keep", "--columns", columns, path]}
         for name, (setup, read) in WAYS.items():
