@@ -98,6 +98,21 @@ func (a *app) watchShadow(g *retrain.Guard, s heal.State) (*retrain.Incident, er
 	return in, in.Write(a.incidents())
 }
 
+// watched are the versions that the guard compares.
+func (a *app) watched() (versions []string) {
+	s, err := retrain.ReadGuard(a.guardOptions())
+	if err != nil {
+		a.warn("%v", err)
+	}
+	if s.Bake != nil {
+		versions = append(versions, s.Bake.Promoted, s.Bake.Predecessor)
+	}
+	if s.Shadow != nil {
+		versions = append(versions, s.Shadow.Challenger, s.Shadow.Champion)
+	}
+	return versions
+}
+
 // lookAt compares what bakes with its predecessor.
 func (a *app) lookAt(b heal.Bake) (*retrain.BakeRecord, error) {
 	p := a.bakePolicy()

@@ -312,7 +312,7 @@ func (a *app) chainFaults() (faults []string, links int) {
 }
 
 func runModelsPrune(a *app, keep int) error {
-	removed, err := a.registry().Prune(keep)
+	removed, err := a.registry().Prune(keep, a.watched()...)
 	if err != nil {
 		return err
 	}

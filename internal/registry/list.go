@@ -206,9 +206,9 @@ func pairs[V comparable](a, b map[string]V) []Pair {
 
 // Prune removes old versions and returns their names. It keeps the newest
 // keep (at least 1), the current one, the one that a rollback would go to,
-// and those named in the last keep changes of CURRENT. While CURRENT cannot
-// be read nothing is removed.
-func (r *Registry) Prune(keep int) (removed []string, err error) {
+// those named in the last keep changes of CURRENT, and those of spare. While
+// CURRENT cannot be read nothing is removed.
+func (r *Registry) Prune(keep int, spare ...string) (removed []string, err error) {
 	if keep < 1 {
 		return nil, fmt.Errorf("prune: keep is %d, expected at least 1", keep)
 	}
@@ -222,7 +222,7 @@ func (r *Registry) Prune(keep int) (removed []string, err error) {
 			return err
 		}
 		for _, v := range names[:max(0, len(names)-keep)] {
-			if kept[v] {
+			if kept[v] || slices.Contains(spare, v) {
 				continue
 			}
 			if err := r.remove(v); err != nil {

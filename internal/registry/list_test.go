@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,6 +138,17 @@ func TestPruneKeepsTheWayBack(t *testing.T) {
 	must(t, err)
 	if got != v[0] {
 		t.Errorf("rolled back to %s", got)
+	}
+}
+
+// What somebody names stays.
+func TestPruneSpares(t *testing.T) {
+	r, v := publish(t, 4)
+	must(t, r.Promote(v[3], "up", created))
+	removed, err := r.Prune(1, v[1])
+	must(t, err)
+	if !slices.Equal(removed, []string{v[0], v[2]}) {
+		t.Errorf("removed %v", removed)
 	}
 }
 
