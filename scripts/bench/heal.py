@@ -125,7 +125,7 @@ def heal(w, binary):
         def table(rows, extra=None):
             t = w.x.iloc[rows].copy()
             if w.date is not None:
-                t.insert(0, "date", w.date.iloc[rows].dt.strftime("%Y-%m-%d %H:%M:%S").to_numpy())
+                t.insert(0, "date", w.date.iloc[rows].dt.strftime("%Y-%m-%d").to_numpy())
             return t.assign(**(extra or {}))
 
         label = (lambda rows: w.told[rows].astype(int)) if w.classes else (lambda rows: w.told[rows])
