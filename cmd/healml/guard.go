@@ -67,14 +67,7 @@ func (a *app) watchShadow(g *retrain.Guard, s heal.State) (*retrain.Incident, er
 	if s.Shadow == nil {
 		return nil, nil
 	}
-	p := a.bakePolicy()
-	p.Length = a.conf.Heal.Shadow
-	rows, err := a.versus(s.Shadow.Challenger, s.Shadow.Champion)
-	if err != nil {
-		a.warn("%s could not be compared with %s: %v", s.Shadow.Challenger, s.Shadow.Champion, err)
-		return nil, nil
-	}
-	r, err := rows.LookAtShadow(p, *s.Shadow, a.now())
+	r, err := a.lookAtShadow(*s.Shadow)
 	if err != nil {
 		a.warn("%s could not be compared with %s: %v", s.Shadow.Challenger, s.Shadow.Champion, err)
 		return nil, nil
@@ -124,6 +117,17 @@ func (a *app) lookAt(b heal.Bake) (*retrain.BakeRecord, error) {
 		return nil, err
 	}
 	return rows.Look(p, b, a.now())
+}
+
+// lookAtShadow compares what is in shadow with the champion.
+func (a *app) lookAtShadow(s heal.Shadow) (*retrain.BakeRecord, error) {
+	p := a.bakePolicy()
+	p.Length = a.conf.Heal.Shadow
+	rows, err := a.versus(s.Challenger, s.Champion)
+	if err != nil {
+		return nil, err
+	}
+	return rows.LookAtShadow(p, s, a.now())
 }
 
 // versus are the rows that two versions are compared on.

@@ -125,7 +125,7 @@ func runIncidentsList(a *app, only incidentFilter) error {
 		for _, in := range all {
 			cause, p := in.Cause()
 			if cause != "" {
-				cause = fmt.Sprintf("%2.0f %% %s", 100*p, short(present.Printable(cause), 44))
+				cause = fmt.Sprintf("%2.0f %% %s", 100*p, present.Cut(present.Printable(cause), 44))
 			}
 			gain := ""
 			if m, ok := in.Gained(); ok && m.Champion > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/registry"
 	"github.com/healml/healml/internal/retrain"
 )
@@ -95,20 +96,11 @@ func runModelsList(a *app) error {
 				continue
 			}
 			m := e.Metrics.Metric
-			t.AppendRow(row(e.Version, e.State, e.Created.UTC().Format("2006-01-02 15:04"), e.Rows, m, number(e.Metrics.Holdout, m), short(e.Reason, 60)))
+			t.AppendRow(row(e.Version, e.State, e.Created.UTC().Format("2006-01-02 15:04"), e.Rows, m, number(e.Metrics.Holdout, m), present.Cut(e.Reason, 60)))
 		}
 		t.Render()
 		return nil
 	})
-}
-
-// short cuts s to n letters.
-func short(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n-1]) + "…"
 }
 
 func runModelsShow(a *app, args []string) error {

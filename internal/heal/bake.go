@@ -123,9 +123,9 @@ func JudgeBake(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVerdi
 		v.Because = losses + ": not proven worse in all that time"
 	case age >= bakePatience*p.Length:
 		v.Outcome = BakePassed
-		v.Because = fmt.Sprintf("undecided: only %d blocks of labelled rows came in %s, %d are needed", len(blocks), days(age), bakeBlocks)
+		v.Because = v.undecided(age)
 	case len(blocks) < bakeBlocks:
-		v.Because = fmt.Sprintf("waiting for actuals: %d of the %d blocks of labelled rows that are needed are there", len(blocks), bakeBlocks)
+		v.Because = v.waiting()
 	default:
 		v.Because = losses + ": nothing is proven yet"
 	}
@@ -153,9 +153,9 @@ func JudgeShadow(p BakePolicy, began, now time.Time, blocks []BakeBlock) BakeVer
 	case over:
 		v.Outcome, v.Because = BakeWorse, losses+": no better in all that time"
 	case age >= bakePatience*p.Length:
-		v.Outcome, v.Because = BakeWorse, fmt.Sprintf("undecided: only %d blocks of labelled rows came in %s, %d are needed", len(blocks), days(age), bakeBlocks)
+		v.Outcome, v.Because = BakeWorse, v.undecided(age)
 	case len(blocks) < bakeBlocks:
-		v.Because = fmt.Sprintf("waiting for actuals: %d of the %d blocks of labelled rows that are needed are there", len(blocks), bakeBlocks)
+		v.Because = v.waiting()
 	default:
 		v.Because = losses + ": nothing is proven yet"
 	}
@@ -179,4 +179,12 @@ func (p BakePolicy) compare(blocks []BakeBlock, whose string) (v BakeVerdict, s 
 	}
 	v.E = min(s.Evidence, 1e300) // JSON knows no infinity
 	return v, s, fmt.Sprintf("on %d rows in %d blocks its loss is %.4g, %s %.4g", v.Rows, v.Blocks, v.Promoted, whose, v.Predecessor)
+}
+
+func (v *BakeVerdict) undecided(age time.Duration) string {
+	return fmt.Sprintf("undecided: only %d blocks of labelled rows came in %s, %d are needed", v.Blocks, days(age), bakeBlocks)
+}
+
+func (v *BakeVerdict) waiting() string {
+	return fmt.Sprintf("waiting for actuals: %d of the %d blocks of labelled rows that are needed are there", v.Blocks, bakeBlocks)
 }

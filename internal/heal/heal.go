@@ -168,9 +168,9 @@ func (m Match) Relative() float64 {
 // Clears reports whether the whole interval of the gain lies above the margin.
 func (m Match) Clears(margin float64) bool { return m.Gain.Lo > margin*m.Champion && m.Gain.Lo > 0 }
 
-// best is the match that speaks for the cure: the newest rows when they prove
+// Best is the match that speaks for the cure: the newest rows when they prove
 // it, else all.
-func (t Trial) best(margin float64) Match {
+func (t Trial) Best(margin float64) Match {
 	if t.Newest.Clears(margin) {
 		return t.Newest
 	}
@@ -213,7 +213,7 @@ func Choose(p Policy, trials []Trial) (int, string) {
 		}
 	}
 	if best >= 0 {
-		m := trials[best].best(p.Margin)
+		m := trials[best].Best(p.Margin)
 		return best, fmt.Sprintf("%q lowers the loss by %.1f %% on %d rows that neither had seen (from %.4g to %.4g; interval of the gain %.3g to %.3g)",
 			trials[best].Cure, 100*m.Relative(), m.Rows, m.Champion, m.Loss, m.Gain.Lo, m.Gain.Hi)
 	}
@@ -240,7 +240,7 @@ func ahead(p Policy, a, b Trial) bool {
 	case a.Usual:
 		return !b.outdoes()
 	}
-	return a.best(p.Margin).Relative() > b.best(p.Margin).Relative()
+	return a.Best(p.Margin).Relative() > b.Best(p.Margin).Relative()
 }
 
 // outdoes reports whether the trial is proven better than the usual cure.
@@ -254,7 +254,7 @@ func kept(p Policy, trials []Trial) string {
 			continue
 		}
 		count++
-		if closest < 0 || t.best(p.Margin).Relative() > trials[closest].best(p.Margin).Relative() {
+		if closest < 0 || t.Best(p.Margin).Relative() > trials[closest].Best(p.Margin).Relative() {
 			closest = i
 		}
 	}
@@ -262,7 +262,7 @@ func kept(p Policy, trials []Trial) string {
 		return "no cure could be tried"
 	}
 	t := trials[closest]
-	m := t.best(p.Margin)
+	m := t.Best(p.Margin)
 	head := fmt.Sprintf("the champion stays: the best of %d cures, %q, changes its loss by %+.1f %%", count, t.Cure, -100*m.Relative())
 	switch {
 	case t.proven(p.Margin) && len(t.Vetoes) > 0:

@@ -185,13 +185,10 @@ func when(at string) string {
 		return "row " + present.Thousands(n)
 	}
 	t, err := time.Parse(time.RFC3339, at)
-	switch {
-	case err != nil:
+	if err != nil {
 		return present.Cut(present.Printable(at), longLevel)
-	case t.Equal(t.UTC().Truncate(24 * time.Hour)):
-		return t.UTC().Format("2006-01-02")
 	}
-	return t.UTC().Format("2006-01-02 15:04")
+	return present.Moment(t)
 }
 
 // sinceWords dates a change, "since 2026-02-08, surely between 2026-02-06 and

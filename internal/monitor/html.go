@@ -283,12 +283,7 @@ func (r *Report) segmentsOf(name string) []segmentView {
 		if s.Column != name {
 			continue
 		}
-		d := present.Draw("bars", 200, "")
-		if w, ok := present.At(float64(s.Explains), 0, 1, d.Wide); ok {
-			d.Rect("track", 0, 25, d.Wide, 50)
-			d.Rect("b", 0, 25, w, 50)
-		}
-		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), d.HTML()})
+		out = append(out, segmentView{s.told(), s.Rows, s.Explains, !math.IsNaN(float64(s.Explains)), present.Bar(float64(s.Explains))})
 	}
 	return out
 }

@@ -109,12 +109,7 @@ func (r *Report) apart() *apart {
 	a.From = Number(lo)
 	a.Drawing = intervalDrawing(interval{d.AUC, d.Lo, d.Hi, d.Null, nanNumber()}, lo, 1)
 	for _, w := range d.By[:min(len(d.By), mostParts)] {
-		g := present.Draw("bars", 200, "")
-		if x, ok := present.At(float64(w.Weight), 0, 1, g.Wide); ok {
-			g.Rect("track", 0, 25, g.Wide, 50)
-			g.Rect("b", 0, 25, x, 50)
-		}
-		a.By = append(a.By, weightView{present.Cut(present.Shown(w.Column), longName), w.Weight, g.HTML()})
+		a.By = append(a.By, weightView{present.Cut(present.Shown(w.Column), longName), w.Weight, present.Bar(float64(w.Weight))})
 	}
 	a.More = len(d.By) - len(a.By)
 	return a

@@ -66,3 +66,13 @@ func At(v, lo, hi float64, size int) (int, bool) {
 	}
 	return int(math.Round(min(max(f, 0), 1) * float64(size))), true
 }
+
+// Bar is a share of 1 as a bar on its track; nothing is drawn of NaN.
+func Bar(share float64) template.HTML {
+	d := Draw("bars", 200, "")
+	if w, ok := At(share, 0, 1, d.Wide); ok {
+		d.Rect("track", 0, 25, d.Wide, 50)
+		d.Rect("b", 0, 25, w, 50)
+	}
+	return d.HTML()
+}

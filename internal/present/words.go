@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -117,4 +118,13 @@ func Sentence(s string) string {
 		return s
 	}
 	return s + "."
+}
+
+// Moment writes a time, in UTC, as the day, with the minute unless that is
+// midnight.
+func Moment(t time.Time) string {
+	if t = t.UTC(); t.Equal(t.Truncate(24 * time.Hour)) {
+		return t.Format("2006-01-02")
+	}
+	return t.Format("2006-01-02 15:04")
 }

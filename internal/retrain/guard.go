@@ -13,6 +13,7 @@ import (
 
 	"github.com/healml/healml/internal/durable"
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/present"
 	"github.com/healml/healml/internal/registry"
 )
 
@@ -147,7 +148,7 @@ func (g *Guard) EndShadow(from registry.Pointer, r BakeRecord, now time.Time) (*
 	s := *g.state.Shadow
 	in := &Incident{
 		Format: incidentFormat, At: now.UTC(), Champion: s.Champion, Action: heal.Keep, Metric: r.Metric, Reason: r.Verdict.Because,
-		Reasons: []string{fmt.Sprintf("%s was compared with %s since %s", s.Challenger, s.Champion, moment(s.Began))},
+		Reasons: []string{fmt.Sprintf("%s was compared with %s since %s", s.Challenger, s.Champion, present.Moment(s.Began))},
 		Rows:    r.Verdict.Rows, Labels: r.Verdict.Rows, Excluded: []Exclusion{}, Trials: []Trial{}, Basis: Basis{Shadow: &r},
 	}
 	if r.Verdict.Outcome != heal.BakePassed {

@@ -94,7 +94,7 @@ func (in *Incident) next() (out []step) {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		out = append(out, step{fmt.Sprintf("%s is in force again, and healing promotes nothing until a human lets it. Look for what the bake met that the proof had not, then", in.Version), "healml retrain --thaw"})
 	case in.ShadowUntil != nil:
-		out = append(out, step{fmt.Sprintf("Nothing. Until %s %s is compared with %s on the rows to come, and takes over when it is better there, too. To promote it at once:", moment(*in.ShadowUntil), in.Version, in.Champion), "healml models promote " + in.Version})
+		out = append(out, step{fmt.Sprintf("Nothing. Until %s %s is compared with %s on the rows to come, and takes over when it is better there, too. To promote it at once:", present.Moment(*in.ShadowUntil), in.Version, in.Champion), "healml models promote " + in.Version})
 	case in.Promoted:
 		out = append(out,
 			step{fmt.Sprintf("Nothing. %s is in force, and it is compared with its predecessor while actuals come in. To take it back:", in.Version), "healml models rollback"},
@@ -185,19 +185,11 @@ type dated struct {
 func (e dated) Told() string {
 	switch {
 	case e.Open:
-		return "up to " + moment(e.To)
+		return "up to " + present.Moment(e.To)
 	case e.To.After(e.From):
-		return moment(e.From) + " to " + moment(e.To)
+		return present.Moment(e.From) + " to " + present.Moment(e.To)
 	}
-	return moment(e.From)
-}
-
-// moment writes a time as the day, with the minute unless that is midnight.
-func moment(t time.Time) string {
-	if t = t.UTC(); t.Equal(t.Truncate(24 * time.Hour)) {
-		return t.Format("2006-01-02")
-	}
-	return t.Format("2006-01-02 15:04")
+	return present.Moment(e.From)
 }
 
 func (in *Incident) calendar() *calendar {
@@ -302,7 +294,7 @@ func (in *Incident) contest() *contest {
 	}
 	c.Told = fmt.Sprintf("Each cure learnt from what was known before the rows that it was judged on: %s rows", present.Thousands(first.All.Rows))
 	if !first.From.IsZero() {
-		c.Told += fmt.Sprintf(" from %s to %s", moment(first.From), moment(first.To))
+		c.Told += fmt.Sprintf(" from %s to %s", present.Moment(first.From), present.Moment(first.To))
 	}
 	c.Told += fmt.Sprintf(", of which the newest %s count for themselves, too. Lower %s is better: the champion has %s on all of them and %s on the newest.", present.Thousands(first.Newest.Rows), in.Metric, present.Short(c.Champion[0]), present.Short(c.Champion[1]))
 	c.Lo, c.Hi = -2*c.Margin, 2*c.Margin
@@ -354,7 +346,7 @@ func (in *Incident) verdict(t Trial) string {
 // course is how losses went over the rows that cures were judged on, in groups
 // of neighbours.
 type course struct {
-	Cure            string // whose losses Challenger are
+	Cure            string // whose losses Cures are
 	Champion, Cures []float64
 	Rows            []int // in each group
 	Border          int   // first group of the newest block
@@ -437,16 +429,24 @@ type watched struct {
 	Lo, Hi      float64   // of the losses of blocks
 }
 
+// series are the losses of both versions by block.
+func (w *watched) series() (promoted, predecessor []float64) {
+	for _, b := range w.Blocks {
+		promoted, predecessor = append(promoted, b.Promoted), append(predecessor, b.Predecessor)
+	}
+	return promoted, predecessor
+}
+
 func (in *Incident) watched() *watched {
 	r := in.versus()
 	if r == nil {
 		return nil
 	}
 	w := &watched{BakeRecord: r, Title: "The bake", Names: [2]string{"promotion", "predecessor"}, Lo: math.Inf(1), Hi: math.Inf(-1)}
-	w.Told = fmt.Sprintf("%s took over from %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, moment(r.Bake.Began))
+	w.Told = fmt.Sprintf("%s took over from %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, present.Moment(r.Bake.Began))
 	if in.Shadow != nil {
 		w.Title, w.Names = "The shadow", [2]string{"challenger", "champion"}
-		w.Told = fmt.Sprintf("%s was put in the shadow of %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, moment(r.Bake.Began))
+		w.Told = fmt.Sprintf("%s was put in the shadow of %s on %s. Both", r.Bake.Promoted, r.Bake.Predecessor, present.Moment(r.Bake.Began))
 	}
 	v := r.Verdict
 	w.Told += fmt.Sprintf(" scored the %s rows since whose truth came in, in %d blocks of time: %s against %s %s, with an e-value of %s.", present.Thousands(v.Rows), v.Blocks, present.Short(v.Promoted), present.Short(v.Predecessor), r.Metric, present.Short(v.E))

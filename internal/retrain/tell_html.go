@@ -18,10 +18,10 @@ var pageSource string
 // page is parsed when the first incident is told.
 var page = sync.OnceValue(func() *template.Template {
 	t := template.New("incident").Funcs(template.FuncMap{
-		"short": present.Short, "percent": present.Percent, "thousands": present.Thousands, "moment": moment,
+		"short": present.Short, "percent": present.Percent, "thousands": present.Thousands, "moment": present.Moment,
 		"name":  func(s string) string { return present.Cut(present.Shown(s), longName) },
 		"text":  func(s string) string { return present.Cut(present.Printable(s), longText) },
-		"upper": upper, "bar": bar, "gained": gained,
+		"upper": upper, "bar": present.Bar, "gained": gained,
 	})
 	template.Must(t.New("style").Parse(present.Style))
 	return template.Must(t.Parse(pageSource))
@@ -44,16 +44,6 @@ func upper(s string) string {
 	}
 	r := []rune(s)
 	return strings.ToUpper(string(r[:1])) + string(r[1:])
-}
-
-// bar is a share of 1 as a bar on its track.
-func bar(share float64) template.HTML {
-	d := present.Draw("bars", 200, "")
-	if w, ok := present.At(share, 0, 1, d.Wide); ok {
-		d.Rect("track", 0, 25, d.Wide, 50)
-		d.Rect("b", 0, 25, w, 50)
-	}
-	return d.HTML()
 }
 
 // gained writes a gain as a signed percentage, – for none.
@@ -126,15 +116,9 @@ func (c *course) Drawing() template.HTML {
 	return d.HTML()
 }
 
-// Grow is how many groups lie before the border and after it.
-func (c *course) Grow() [2]int { return [2]int{c.Border, len(c.Rows) - c.Border} }
-
 // Drawing shows the losses of both versions by block.
 func (w *watched) Drawing() template.HTML {
-	var promoted, predecessor []float64
-	for _, b := range w.Blocks {
-		promoted, predecessor = append(promoted, b.Promoted), append(predecessor, b.Predecessor)
-	}
+	promoted, predecessor := w.series()
 	d := present.Draw("chart", max(stepWide*len(w.Blocks), 1), fmt.Sprintf("Mean loss by block, between %s and %s: that of %s and of its predecessor", present.Short(w.Lo), present.Short(w.Hi), w.Bake.Promoted))
 	d.Path("ta", curve(predecessor, w.Lo, w.Hi))
 	d.Path("tb", curve(promoted, w.Lo, w.Hi))

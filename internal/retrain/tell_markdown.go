@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/healml/healml/internal/heal"
+	"github.com/healml/healml/internal/present"
 )
 
 // Story tells the incident in plain words (Markdown).
@@ -115,7 +116,7 @@ func (in *Incident) decision() string {
 	case in.Action == heal.Rollback && in.Bake != nil:
 		return fmt.Sprintf("%s is in force again, and nothing is promoted until a human lets it: healml retrain --thaw", in.Version)
 	case in.ShadowUntil != nil:
-		return fmt.Sprintf("%s was fitted with the winning cure on everything known. Until %s it is compared with %s on the rows to come; when it is better there, too, it takes over. To promote it at once: healml models promote %s", in.Version, moment(*in.ShadowUntil), in.Champion, in.Version)
+		return fmt.Sprintf("%s was fitted with the winning cure on everything known. Until %s it is compared with %s on the rows to come; when it is better there, too, it takes over. To promote it at once: healml models promote %s", in.Version, present.Moment(*in.ShadowUntil), in.Champion, in.Version)
 	case in.Shadow != nil && in.Promoted:
 		return fmt.Sprintf("%s is in force. To take it back: healml models rollback", in.Version)
 	case in.Shadow != nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/healml/healml/internal/heal"
 	"github.com/healml/healml/internal/present"
+	"github.com/healml/healml/internal/score"
 )
 
 // Render tells the incident on a terminal of the given width in cells, in the
@@ -128,10 +129,7 @@ func (o *screen) watched(w *watched) {
 	}
 	o.Head(w.Title)
 	o.Say("  ", w.Told)
-	var promoted, predecessor []float64
-	for _, b := range w.Blocks {
-		promoted, predecessor = append(promoted, b.Promoted), append(predecessor, b.Predecessor)
-	}
+	promoted, predecessor := w.series()
 	o.curves(w.Lo, w.Hi, len(promoted), w.Names[1], predecessor, w.Names[0], promoted)
 }
 
@@ -232,11 +230,7 @@ func trace(v []float64, per int, lo, hi float64) string {
 	ramp := []rune(present.Blocks)[1:]
 	var b strings.Builder
 	for part := range slices.Chunk(v, max(per, 1)) {
-		sum := 0.0
-		for _, x := range part {
-			sum += x
-		}
-		k, ok := present.At(sum/float64(len(part)), lo, hi, len(ramp)-1)
+		k, ok := present.At(score.Mean(part), lo, hi, len(ramp)-1)
 		if !ok {
 			k = 0
 		}
@@ -269,10 +263,7 @@ func (in *Incident) Cause() (string, float64) {
 func (in *Incident) Gained() (heal.Match, bool) {
 	for _, t := range in.Trials {
 		if in.Cure != "" && t.Cure == in.Cure {
-			if t.Newest.Clears(in.Policy.Margin) {
-				return t.Newest, true
-			}
-			return t.All, true
+			return t.Best(in.Policy.Margin), true
 		}
 	}
 	return heal.Match{}, false

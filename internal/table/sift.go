@@ -105,7 +105,7 @@ func (b *BadRows) sift(w io.Writer, name string, c content, o ReadOptions) error
 		if !fixed || !keep[i] {
 			t = String
 		}
-		k.types = append(k.types, t)
+		k.cols = append(k.cols, builder{readPlan: readPlan{fixed: true}, typ: t})
 	}
 	off := int64(f.file.body)
 	if _, err := io.Copy(w, io.NewSectionReader(c.at, 0, off)); err != nil {
@@ -135,7 +135,7 @@ type sieve struct {
 	w     io.Writer
 	name  string
 	names []string
-	types []Type
+	cols  []builder // of the types that are demanded, which keep nothing; String where none is
 	delim byte
 	line  int // lines before the chunk
 }
@@ -199,7 +199,7 @@ func (e *openQuote) Unwrap() error { return e.error }
 
 // row reads one row and returns what is wrong with it.
 func (k *sieve) row(s *scanner, start int) error {
-	for i, t := range k.types {
+	for i := range k.cols {
 		at := s.pos
 		b, _, err := s.field()
 		var f *fault
@@ -208,11 +208,11 @@ func (k *sieve) row(s *scanner, start int) error {
 		} else if err != nil {
 			return err
 		}
-		if !fits(b, t) {
-			return &fault{at: at, column: i, value: string(b), want: "expected " + expectation(t)}
+		if !k.fits(b, i) {
+			return &fault{at: at, column: i, value: string(b), want: "expected " + expectation(k.cols[i].typ)}
 		}
-		if s.next() != (i < len(k.types)-1) {
-			return s.ragged(start, i+1, len(k.types))
+		if s.next() != (i < len(k.cols)-1) {
+			return s.ragged(start, i+1, len(k.cols))
 		}
 	}
 	row := s.data[start:s.pos]
@@ -222,28 +222,14 @@ func (k *sieve) row(s *scanner, start int) error {
 	return nil
 }
 
-// fits reports whether a value can stand in a column of a type that is demanded.
-func fits(b []byte, t Type) (ok bool) {
-	if t == String {
+// fits reports whether a value can stand in column i.
+func (k *sieve) fits(b []byte, i int) bool {
+	c := &k.cols[i]
+	if c.typ == String {
 		return true
 	}
-	bare := trim(b)
-	if missing(bare) {
-		return true
-	}
-	switch t {
-	case Time:
-		_, ok = parseTime(bare)
-	case Bool:
-		var v float64
-		if _, ok = parseBool(bare); !ok {
-			v, _, ok = parseFloat(bare)
-			ok = ok && (v == 0 || v == 1)
-		}
-	default:
-		_, _, ok = parseFloat(bare)
-	}
-	return ok
+	c.floats, c.times = c.floats[:0], c.times[:0]
+	return c.add(b)
 }
 
 // note keeps a bad row that starts at an offset of rows.

@@ -42,7 +42,7 @@ type Source struct {
 	// columnar says that every part is a whole column.
 	columnar bool
 	close    func() error // nil: file and scratch are closed
-	window   int64        // bytes of CSV that are parsed at one go; 0: csvWindowSize
+	window   int64        // bytes of CSV that are parsed at one go; 0: windowFor
 }
 
 // scanFunc is Scan of one format; picked is nil for all rows.
