@@ -3,6 +3,7 @@ package retrain
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/heal"
@@ -45,11 +46,20 @@ func (b *backtest) makeRecord(ctx context.Context) error {
 	lengths := windows(b.rows.Len())
 	b.record, b.weights = make([]Recorded, len(lengths)), make([]float64, len(lengths))
 	least := math.Inf(1)
+	for k, f := range slices.Backward(past) {
+		b.say("look back", len(past)-1-k, len(past))
+		var keys []fitKey
+		for _, w := range lengths {
+			keys = append(keys, fitKey{window: w}.on(f.lo))
+		}
+		if err := b.fitAll(ctx, keys); err != nil {
+			return err
+		}
+	}
 	for i, w := range lengths {
 		r := Recorded{Cure: windowName(i), Window: w, Losses: []float64{}}
 		sum, total := 0.0, 0.0
 		for k, f := range past {
-			b.say("look back", i*len(past)+k, len(lengths)*len(past))
 			c, err := b.member(ctx, fitKey{window: w}, f.lo)
 			if err != nil {
 				return err
@@ -110,6 +120,16 @@ func (b *backtest) mix(ctx context.Context, key fitKey, hi int) (*challenger, er
 	out := &challenger{lo: hi}
 	weight := map[*challenger]float64{} // windows that reach beyond the first row are one
 	var members []*challenger
+	var keys []fitKey
+	for i, r := range b.record {
+		if b.weights[i] > 0 {
+			key.window = r.Window
+			keys = append(keys, key.on(hi))
+		}
+	}
+	if err := b.fitAll(ctx, keys); err != nil {
+		return nil, err
+	}
 	for i, r := range b.record {
 		if b.weights[i] == 0 {
 			continue

@@ -1,9 +1,14 @@
 package retrain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/healml/healml/internal/heal"
 )
@@ -58,16 +63,62 @@ type fitKey struct {
 	lo, hi   int
 }
 
+// on is the key of a model of the rows before hi alone.
+func (k fitKey) on(hi int) fitKey {
+	if k.window > 0 {
+		k.lo = max(0, hi-k.window)
+	}
+	k.window, k.hi = 0, hi
+	return k
+}
+
 // member is a model of the rows before hi by key, fitted once.
 func (b *backtest) member(ctx context.Context, key fitKey, hi int) (*challenger, error) {
-	if key.window > 0 {
-		key.lo = max(0, hi-key.window)
+	key = key.on(hi)
+	if err := b.fitAll(ctx, []fitKey{key}); err != nil {
+		return nil, err
 	}
-	key.window, key.hi = 0, hi
-	if c := b.fits[key]; c != nil {
-		return c, nil
+	return b.fits[key], nil
+}
+
+// fitAll fits what of keys, all of them with their rows, is not yet fitted.
+// Several are fitted side by side, with one thread each, which wastes less than
+// sharing out the small work of each; the models are the same.
+func (b *backtest) fitAll(ctx context.Context, keys []fitKey) error {
+	var missing []fitKey
+	for _, k := range keys {
+		if b.fits[k] == nil && !slices.Contains(missing, k) {
+			missing = append(missing, k)
+		}
 	}
-	rows := b.rows
+	slices.SortStableFunc(missing, func(a, c fitKey) int { return cmp.Compare(c.hi-c.lo, a.hi-a.lo) }) // the longest first: none is left waiting for it
+	threads := b.params.NumThreads
+	if threads < 1 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	side := max(1, min(threads, len(missing)))
+	made := make([]*challenger, len(missing))
+	var g errgroup.Group
+	g.SetLimit(side)
+	for i, k := range missing {
+		g.Go(func() (err error) {
+			made[i], err = b.fit(ctx, k, max(1, threads/side))
+			return err
+		})
+	}
+	err := g.Wait()
+	for i, c := range made {
+		if c != nil {
+			b.fits[missing[i]] = c
+		}
+	}
+	return err
+}
+
+// fit makes a model of the rows [key.lo, key.hi).
+func (b *backtest) fit(ctx context.Context, key fitKey, threads int) (*challenger, error) {
+	rows, p := b.rows, b.params
+	p.NumThreads = threads
 	if key.without != "" {
 		rows = rows.Without(key.without)
 	}
@@ -76,11 +127,9 @@ func (b *backtest) member(ctx context.Context, key fitKey, hi int) (*challenger,
 		weighted.HalfLife = key.halfLife
 		rows = &weighted
 	}
-	res, err := rows.Fit(ctx, key.lo, hi, 0, b.params, nil)
+	res, err := rows.Fit(ctx, key.lo, key.hi, 0, p, nil)
 	if err != nil {
 		return nil, err
 	}
-	c := &challenger{lo: key.lo, rows: rows, trees: res.Model}
-	b.fits[key] = c
-	return c, nil
+	return &challenger{lo: key.lo, rows: rows, trees: res.Model}, nil
 }

@@ -39,23 +39,31 @@ type extent struct {
 func newExtent() extent { return extent{hLow: float32(math.Inf(1))} }
 
 func extentOf(rows []int32, grad []pair) extent {
-	e := newExtent()
+	// Numbers that are not negative are in the order of their bits, which are
+	// compared without a branch; and four sums run side by side, for an addition
+	// would have to wait for the one before it.
+	const sign = 1 << 31
+	most, low, high := uint32(0), math.Float32bits(float32(math.Inf(1))), uint32(0)
+	var g0, g1, g2, g3, h0, h1, h2, h3 float64
+	for ; len(rows) >= 4; rows = rows[4:] {
+		p0, p1, p2, p3 := grad[rows[0]], grad[rows[1]], grad[rows[2]], grad[rows[3]]
+		b0, b1, b2, b3 := math.Float32bits(p0.g)&^sign, math.Float32bits(p1.g)&^sign, math.Float32bits(p2.g)&^sign, math.Float32bits(p3.g)&^sign
+		c0, c1, c2, c3 := math.Float32bits(p0.h), math.Float32bits(p1.h), math.Float32bits(p2.h), math.Float32bits(p3.h)
+		most = max(most, max(b0, b1), max(b2, b3))
+		low, high = min(low, min(c0, c1), min(c2, c3)), max(high, max(c0, c1), max(c2, c3))
+		g0, g1, g2, g3 = g0+float64(math.Float32frombits(b0)), g1+float64(math.Float32frombits(b1)), g2+float64(math.Float32frombits(b2)), g3+float64(math.Float32frombits(b3))
+		h0, h1, h2, h3 = h0+float64(p0.h), h1+float64(p1.h), h2+float64(p2.h), h3+float64(p3.h)
+	}
 	for _, r := range rows {
 		p := grad[r]
-		g := math.Float32frombits(math.Float32bits(p.g) &^ (1 << 31))
-		if g > e.g {
-			e.g = g
-		}
-		if p.h < e.hLow {
-			e.hLow = p.h
-		}
-		if p.h > e.hHigh {
-			e.hHigh = p.h
-		}
-		e.gSum += float64(g)
-		e.hSum += float64(p.h)
+		b, c := math.Float32bits(p.g)&^sign, math.Float32bits(p.h)
+		most, low, high = max(most, b), min(low, c), max(high, c)
+		g0, h0 = g0+float64(math.Float32frombits(b)), h0+float64(p.h)
 	}
-	return e
+	return extent{
+		g: math.Float32frombits(most), hLow: math.Float32frombits(low), hHigh: math.Float32frombits(high),
+		gSum: (g0 + g1) + (g2 + g3), hSum: (h0 + h1) + (h2 + h3),
+	}
 }
 
 func joinExtents(v []extent) extent {
