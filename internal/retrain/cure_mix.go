@@ -50,7 +50,7 @@ func (b *backtest) makeRecord(ctx context.Context) error {
 		b.say("look back", len(past)-1-k, len(past))
 		var keys []fitKey
 		for _, w := range lengths {
-			keys = append(keys, fitKey{window: w}.on(f.lo))
+			keys = append(keys, fitKey{window: w, coarse: k < b.proof}.on(f.lo))
 		}
 		if err := b.fitAll(ctx, keys); err != nil {
 			return err
@@ -60,7 +60,7 @@ func (b *backtest) makeRecord(ctx context.Context) error {
 		r := Recorded{Cure: windowName(i), Window: w, Losses: []float64{}}
 		sum, total := 0.0, 0.0
 		for k, f := range past {
-			c, err := b.member(ctx, fitKey{window: w}, f.lo)
+			c, err := b.member(ctx, fitKey{window: w, coarse: k < b.proof}, f.lo)
 			if err != nil {
 				return err
 			}

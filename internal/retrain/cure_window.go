@@ -60,6 +60,7 @@ type fitKey struct {
 	window   int
 	halfLife time.Duration
 	without  string
+	coarse   bool // with half the rounds, each counting twice
 	lo, hi   int
 }
 
@@ -119,6 +120,9 @@ func (b *backtest) fitAll(ctx context.Context, keys []fitKey) error {
 func (b *backtest) fit(ctx context.Context, key fitKey, threads int) (*challenger, error) {
 	rows, p := b.rows, b.params
 	p.NumThreads = threads
+	if key.coarse {
+		p.NumIterations, p.LearningRate = (p.NumIterations+1)/2, min(1, 2*p.LearningRate)
+	}
 	if key.without != "" {
 		rows = rows.Without(key.without)
 	}

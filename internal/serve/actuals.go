@@ -23,13 +23,16 @@ const sourceHTTP = "http"
 
 // receive answers POST /actuals. Sending a row again is harmless: the
 // last value received for a prediction counts.
-func (s *Server) receive(ctx context.Context, b *batch) *Problem {
+func (s *Server) receive(r *http.Request, b *batch) *Problem {
 	v := s.holder.live.Load()
 	switch {
 	case s.o.Actuals == nil:
 		return problem(http.StatusServiceUnavailable, "no-actuals", "Ground truth is not taken here", "The server runs without a log of actuals; hand them in with `healml actuals FILE`.")
 	case v == nil:
 		return noModel()
+	}
+	if b.answer = mediaJSON; b.media.tabular() {
+		return problem(http.StatusUnsupportedMediaType, "unsupported-media", "Not taken in this form", "Ground truth is taken as JSON, an object, an array or one object a line; files go through `healml actuals FILE`.")
 	}
 	b.reset(0)
 	clear(b.actuals)
@@ -46,7 +49,7 @@ func (s *Server) receive(ctx context.Context, b *batch) *Problem {
 		return badFields(b.faults, b.omitted)
 	}
 	if b.rows > 0 {
-		if p := s.append(ctx, func(ctx context.Context) error { return s.o.Actuals.Append(ctx, b.actuals) }); p != nil {
+		if p := s.append(r.Context(), func(ctx context.Context) error { return s.o.Actuals.Append(ctx, b.actuals) }); p != nil {
 			return p
 		}
 	}

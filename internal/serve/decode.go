@@ -62,7 +62,9 @@ func newPlan(e *feature.Encoder, lenient bool, extras ...predlog.Extra) *plan {
 type batch struct {
 	lexer   lexer
 	body    []byte
-	isArray bool
+	media   media // of the body
+	answer  media // of the answer
+	isArray bool  // there may be any number of rows
 	rows    int
 	values  []float64 // rows × columns, in the terms of package feature
 	texts   []string  // rows × columns; categorical and text columns only
@@ -70,6 +72,8 @@ type batch struct {
 	seen    []int     // per column and one for the id: 1 + the row it was last seen in
 	faults  []FieldError
 	omitted int
+
+	encoded *feature.Batch // the same rows, when they came as a table; else nil
 
 	sound    []float64 // values with repairs made; not used without any
 	repaired []bool    // one a row, or empty
@@ -84,7 +88,7 @@ type batch struct {
 // reset empties the batch but for its body.
 func (b *batch) reset(columns int) {
 	b.lexer.b, b.lexer.i = b.body, 0
-	b.isArray, b.rows, b.omitted = false, 0, 0
+	b.isArray, b.rows, b.omitted, b.encoded = false, 0, 0, nil
 	b.values, b.ids, b.out = b.values[:0], b.ids[:0], b.out[:0]
 	b.texts = b.texts[:0]
 	b.seen = sized(b.seen, columns+1)
@@ -109,7 +113,7 @@ func (b *batch) fault(field string, value []byte, format string, args ...any) {
 	b.faults = append(b.faults, f)
 }
 
-// decode reads b.body, one object or an array of them, into b. A body that is
+// decode reads b.body, one object, an array of them or one a line, into b. A body that is
 // not JSON is a *syntaxError, one with more than maxRows rows errRows. What is
 // JSON but does not fit the template is noted in b.faults, all of it.
 func (p *plan) decode(b *batch, maxRows int) error {
@@ -128,6 +132,9 @@ func (p *plan) decode(b *batch, maxRows int) error {
 // it is an array, else the body itself.
 func (b *batch) each(maxRows int, row func(depth int) error) error {
 	l := &b.lexer
+	if b.media == mediaLines {
+		return b.eachLine(maxRows, row)
+	}
 	if l.peek() != '[' {
 		if err := row(0); err != nil {
 			return err
@@ -153,6 +160,24 @@ func (b *batch) each(maxRows int, row func(depth int) error) error {
 		}
 		b.rows++
 	}
+}
+
+// eachLine calls row at the beginning of each value of a body that has one a
+// line.
+func (b *batch) eachLine(maxRows int, row func(depth int) error) error {
+	b.isArray = true
+	for l := &b.lexer; l.peek() != 0; b.rows++ {
+		if b.rows == maxRows {
+			return errRows
+		}
+		if err := row(0); err != nil {
+			return err
+		}
+		if l.i < len(l.b) && l.b[l.i] != '\n' && l.b[l.i] != '\r' {
+			return l.expected("the end of the line")
+		}
+	}
+	return b.lexer.end()
 }
 
 // openRow steps into the object of a row. A value of any other kind is

@@ -84,7 +84,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		panic("serve: marshal answer: " + err.Error()) // plain data: cannot fail
 	}
 	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = jsonType, noStore
+	h["Content-Type"], h["Cache-Control"] = mediaTypes[mediaJSON], noStore
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) //nolint:errcheck // the client is gone: nobody to tell
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -139,9 +140,13 @@ func (v *live) rehearse(b *batch, body []byte) error {
 func (v *live) predict(b *batch) error {
 	n, k := len(v.plan.cols), v.model.Template.Outputs()
 	values := v.repaired(b)
-	b.outputs = sized(b.outputs, b.rows*k)
-	for i := range b.rows {
-		v.model.Predict(b.outputs[i*k:(i+1)*k], values[i*n:(i+1)*n])
+	if b.encoded != nil && len(b.repaired) == 0 {
+		b.outputs = append(b.outputs[:0], v.model.PredictBatch(b.encoded, 1).Outputs...)
+	} else {
+		b.outputs = sized(b.outputs, b.rows*k)
+		for i := range b.rows {
+			v.model.Predict(b.outputs[i*k:(i+1)*k], values[i*n:(i+1)*n])
+		}
 	}
 	for _, out := range b.outputs {
 		if math.IsNaN(out) || math.IsInf(out, 0) {
@@ -207,13 +212,16 @@ func (v *live) appendAnswer(b *batch, i int) {
 	b.out = append(out, '}')
 }
 
+// flagNames are the names of flags in answers.
+var flagNames = [...]struct {
+	bit  model.Flag
+	name string
+}{{model.Unseen, "unseen_category"}, {model.Missing, "missing_value"}, {model.OutOfRange, "out_of_range"}, {model.Repaired, "repaired"}}
+
 // appendFlags appends the names of flags as a JSON array.
 func appendFlags(b []byte, flags model.Flag) []byte {
 	b = append(b, '[')
-	for _, f := range [...]struct {
-		bit  model.Flag
-		name string
-	}{{model.Unseen, "unseen_category"}, {model.Missing, "missing_value"}, {model.OutOfRange, "out_of_range"}, {model.Repaired, "repaired"}} {
+	for _, f := range flagNames {
 		if flags&f.bit == 0 {
 			continue
 		}
@@ -225,6 +233,17 @@ func appendFlags(b []byte, flags model.Flag) []byte {
 		b = append(b, '"')
 	}
 	return append(b, ']')
+}
+
+// flagWords are the names of flags, separated by blanks.
+func flagWords(flags model.Flag) string {
+	var words []string
+	for _, f := range flagNames {
+		if flags&f.bit != 0 {
+			words = append(words, f.name)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // breaks lists what a client that sends rows for template old would stumble

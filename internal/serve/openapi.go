@@ -224,6 +224,6 @@ func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	if v := s.holder.live.Load(); v != nil {
 		doc = v.openapi
 	}
-	w.Header()["Content-Type"] = jsonType
+	w.Header()["Content-Type"] = mediaTypes[mediaJSON]
 	w.Write(doc) //nolint:errcheck // the client is gone: nobody to tell
 }

@@ -12,20 +12,26 @@ import (
 )
 
 // predict answers POST /predict.
-func (s *Server) predict(ctx context.Context, b *batch) *Problem {
+func (s *Server) predict(r *http.Request, b *batch) *Problem {
 	v := s.holder.live.Load()
 	if v == nil {
 		return noModel()
 	}
-	if err := v.plan.decode(b, s.o.Limits.Rows); err != nil {
-		return s.undecoded(err)
-	}
-	b.doubled()
-	if len(b.faults) > 0 {
-		return badFields(b.faults, b.omitted)
-	}
-	if p := s.answer(ctx, v, b); p != nil {
+	if p := s.decode(v.plan, b); p != nil {
 		return p
+	}
+	if p := s.answer(r.Context(), v, b); p != nil {
+		return p
+	}
+	switch b.answer {
+	case mediaCSV, mediaArrow:
+		return v.appendTable(b)
+	case mediaLines:
+		for i := range b.rows {
+			v.appendAnswer(b, i)
+			b.out = append(b.out, '\n')
+		}
+		return nil
 	}
 	if b.isArray {
 		b.out = append(b.out, '[')
@@ -43,13 +49,38 @@ func (s *Server) predict(ctx context.Context, b *batch) *Problem {
 	return nil
 }
 
+// decode reads the rows of b.body, whatever their form. When it returns nil
+// they fit the plan.
+func (s *Server) decode(p *plan, b *batch) *Problem {
+	if b.media.tabular() {
+		if problem := s.decodeTable(p, b); problem != nil {
+			return problem
+		}
+	} else if err := p.decode(b, s.o.Limits.Rows); err != nil {
+		return s.undecoded(err)
+	}
+	return b.fits()
+}
+
+// fits is nil unless fields or names of rows were at fault.
+func (b *batch) fits() *Problem {
+	b.doubled()
+	if len(b.faults) > 0 {
+		return badFields(b.faults, b.omitted)
+	}
+	return nil
+}
+
 // undecoded is the answer to a body that could not be read to its end.
 func (s *Server) undecoded(err error) *Problem {
 	if errors.Is(err, errRows) {
-		p := problem(http.StatusRequestEntityTooLarge, "too-many-rows", "Too many rows", "One request may have %d rows. Send the rows in several requests.", s.o.Limits.Rows)
-		return p
+		return tooManyRows(s.o.Limits.Rows)
 	}
 	return problem(http.StatusBadRequest, "invalid-json", "The body is not JSON", "Reading the body: %v.", err)
+}
+
+func tooManyRows(limit int) *Problem {
+	return problem(http.StatusRequestEntityTooLarge, "too-many-rows", "Too many rows", "One request may have %d rows. Send the rows in several requests.", limit)
 }
 
 // doubled notes names that the client gave to two rows of one request.

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -26,8 +25,10 @@ type route struct {
 	// One of these is set. A post gets the body and leaves its answer in
 	// b.out; it runs only while fewer than Limits.InFlight others do.
 	get  http.HandlerFunc
-	post func(ctx context.Context, b *batch) *Problem
+	post func(r *http.Request, b *batch) *Problem
 	any  bool // whatever the method
+	// tell answers with a problem; nil for a problem document.
+	tell func(w http.ResponseWriter, p *Problem)
 
 	ok      prometheus.Counter // of successes by the usual method
 	latency prometheus.Observer
@@ -36,6 +37,9 @@ type route struct {
 // handle adds a route for paths of a pattern, counted under label.
 func (s *Server) handle(pattern, label string, r route) {
 	r.s, r.pattern = s, label
+	if r.tell == nil {
+		r.tell = func(w http.ResponseWriter, p *Problem) { p.write(w) }
+	}
 	r.latency = s.metrics.latency.WithLabelValues(label)
 	if !r.any {
 		r.ok = s.metrics.requests.WithLabelValues(r.methods()[0], label, "200")
@@ -90,7 +94,7 @@ func (rt *route) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 		s.responses.Put(w)
 	}()
 	if p := rt.admit(r); p != nil {
-		p.write(w)
+		rt.tell(w, p)
 		return
 	}
 	if rt.post == nil {
@@ -117,7 +121,7 @@ func (rt *route) panicked(w *response, r *http.Request, v any) {
 	rt.s.o.Logger.Error("a request panicked", "id", p.ID, "endpoint", rt.pattern, "panic", v, "stack", string(debug.Stack()))
 	if w.status == 0 {
 		clear(w.Header())
-		p.write(w)
+		rt.tell(w, p)
 	}
 }
 
@@ -164,46 +168,68 @@ func hostname(host string) string {
 func (rt *route) serve(w *response, r *http.Request) {
 	s := rt.s
 	b := s.batches.Get().(*batch)
+	b.media = mediaOf(r.Header)
+	b.answer = answerTo(r.Header, b.media)
+	if b.media.tabular() {
+		select {
+		case s.bulk <- struct{}{}:
+			defer func() { <-s.bulk }()
+		default:
+			rt.tell(w, s.busy(cap(s.bulk)))
+			return
+		}
+	}
 	p := s.read(b, r)
 	if p == nil {
 		select {
 		case s.slots <- struct{}{}:
 			s.metrics.inFlight.Inc()
-			p = rt.work(r.Context(), b)
+			p = rt.work(r, b)
 		default:
-			s.metrics.shed.Inc()
-			p = problem(http.StatusServiceUnavailable, "overloaded", "Too many requests in flight", "The server works on %d requests already; try again.", cap(s.slots))
-			p.retry = time.Second
+			p = s.busy(cap(s.slots))
 		}
 	}
 	if p != nil {
-		p.write(w)
+		rt.tell(w, p)
 	} else {
 		h := w.Header()
-		h["Content-Type"], h["Cache-Control"] = jsonType, noStore
+		h["Content-Type"], h["Cache-Control"] = mediaTypes[b.answer], noStore
 		w.Write(b.out) //nolint:errcheck // the client is gone: nobody to tell
 	}
-	s.batches.Put(b)
+	if cap(b.body)+cap(b.out) <= keptBytes {
+		s.batches.Put(b)
+	}
 }
 
-// Values of headers, shared so that an answer allocates none.
-var (
-	jsonType = []string{"application/json"}
-	noStore  = []string{"no-store"}
-)
+// keptBytes is how large the memory of a request may be to be used again.
+const keptBytes = 4 << 20
+
+// busy sheds a request.
+func (s *Server) busy(working int) *Problem {
+	s.metrics.shed.Inc()
+	p := problem(http.StatusServiceUnavailable, "overloaded", "Too many requests in flight", "The server works on %d requests already; try again.", working)
+	p.retry = time.Second
+	return p
+}
+
+// noStore is shared so that an answer allocates none.
+var noStore = []string{"no-store"}
 
 // work runs the handler and frees the slot even when it panics.
-func (rt *route) work(ctx context.Context, b *batch) *Problem {
+func (rt *route) work(r *http.Request, b *batch) *Problem {
 	defer func() {
 		rt.s.metrics.inFlight.Dec()
 		<-rt.s.slots
 	}()
-	return rt.post(ctx, b)
+	return rt.post(r, b)
 }
 
 // read fills b.body.
 func (s *Server) read(b *batch, r *http.Request) *Problem {
 	limit := s.o.Limits.BodyBytes
+	if b.media.tabular() {
+		limit = s.o.Limits.BulkBytes
+	}
 	b.body = b.body[:0]
 	if r.ContentLength > int64(limit) {
 		return tooLarge(limit)

@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime"
 	"time"
 
 	"github.com/healml/healml/internal/model"
@@ -90,6 +91,9 @@ type Limits struct {
 	HeaderBytes   int           // 16 KiB
 	BodyBytes     int           // 1 MiB
 	Rows          int           // of one request; 1000
+	BulkBytes     int           // BodyBytes of requests in CSV or Arrow; 16 MiB
+	BulkRows      int           // Rows of those; 100,000
+	Bulk          int           // those worked on at once; as many as cores
 	InFlight      int           // requests worked on at once; 512. More are shed, not queued
 	Connections   int           // open at once; 1024. More wait in the kernel's queue
 }
@@ -103,6 +107,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.HeaderBytes, 16<<10)
 	set(&l.BodyBytes, 1<<20)
 	set(&l.Rows, 1000)
+	set(&l.BulkBytes, 16<<20)
+	set(&l.BulkRows, 100_000)
+	set(&l.Bulk, runtime.GOMAXPROCS(0))
 	set(&l.InFlight, 512)
 	set(&l.Connections, 1024)
 	return l

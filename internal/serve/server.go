@@ -20,6 +20,7 @@ type Server struct {
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection
 	slots     chan struct{} // requests in flight
+	bulk      chan struct{} // those of them that hold a table
 	batches   sync.Pool     // *batch
 	responses sync.Pool     // *response
 	draining  atomic.Bool
@@ -48,6 +49,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.slots = make(chan struct{}, o.Limits.InFlight)
+	s.bulk = make(chan struct{}, o.Limits.Bulk)
 	s.batches.New = func() any { return new(batch) }
 	s.responses.New = func() any { return new(response) }
 	s.metrics.registry.MustRegister(gauges{s})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -18,8 +19,24 @@ const batchRows = 64 << 10
 // batch for every 65,536 rows. Numbers are float64, booleans bool, texts utf8,
 // times timestamp(µs, UTC). A table without columns is an error.
 func EncodeArrow(t *Table) ([]byte, error) {
+	var out seekBuffer
+	err := writeArrow(t, func(s *arrow.Schema) (arrowWriter, error) { return ipc.NewFileWriter(&out, ipc.WithSchema(s)) })
+	return out.Bytes(), err
+}
+
+// EncodeArrowStream writes t as [EncodeArrow] does, as an IPC stream.
+func EncodeArrowStream(w io.Writer, t *Table) error {
+	return writeArrow(t, func(s *arrow.Schema) (arrowWriter, error) { return ipc.NewWriter(w, ipc.WithSchema(s)), nil })
+}
+
+type arrowWriter interface {
+	Write(arrow.Record) error
+	Close() error
+}
+
+func writeArrow(t *Table, open func(*arrow.Schema) (arrowWriter, error)) error {
 	if len(t.cols) == 0 {
-		return nil, errors.New("encode arrow: the table has no columns")
+		return errors.New("encode arrow: the table has no columns")
 	}
 	fields := make([]arrow.Field, len(t.cols))
 	for i, c := range t.cols {
@@ -27,10 +44,9 @@ func EncodeArrow(t *Table) ([]byte, error) {
 	}
 	b := array.NewRecordBuilder(memory.NewGoAllocator(), arrow.NewSchema(fields, nil))
 	defer b.Release()
-	var out seekBuffer
-	w, err := ipc.NewFileWriter(&out, ipc.WithSchema(b.Schema()))
+	w, err := open(b.Schema())
 	if err != nil {
-		return nil, fmt.Errorf("encode arrow: %w", err)
+		return fmt.Errorf("encode arrow: %w", err)
 	}
 	var valid []bool
 	for lo := 0; lo < t.rows; lo += batchRows {
@@ -42,13 +58,13 @@ func EncodeArrow(t *Table) ([]byte, error) {
 		err := w.Write(record)
 		record.Release()
 		if err != nil {
-			return nil, fmt.Errorf("encode arrow: %w", err)
+			return fmt.Errorf("encode arrow: %w", err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("encode arrow: %w", err)
+		return fmt.Errorf("encode arrow: %w", err)
 	}
-	return out.Bytes(), nil
+	return nil
 }
 
 func arrowType(t Type) arrow.DataType {
