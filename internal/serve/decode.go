@@ -28,6 +28,7 @@ type plan struct {
 	cols    []schema.Column // the template's, then the extra ones, which are text
 	index   map[string]int  // of cols, or one of the codes below
 	lenient bool
+	loose   bool      // NaN stands for null, and fields that no column has are stepped over whatever they hold
 	blank   []float64 // one row of missing values
 }
 
@@ -87,7 +88,7 @@ type batch struct {
 
 // reset empties the batch but for its body.
 func (b *batch) reset(columns int) {
-	b.lexer.b, b.lexer.i = b.body, 0
+	b.lexer.b, b.lexer.i, b.lexer.nan = b.body, 0, false
 	b.isArray, b.rows, b.omitted, b.encoded = false, 0, 0, nil
 	b.values, b.ids, b.out = b.values[:0], b.ids[:0], b.out[:0]
 	b.texts = b.texts[:0]
@@ -119,13 +120,18 @@ func (b *batch) fault(field string, value []byte, format string, args ...any) {
 func (p *plan) decode(b *batch, maxRows int) error {
 	b.reset(len(p.cols))
 	return b.each(maxRows, func(depth int) error {
-		b.values = append(b.values, p.blank...)
-		b.ids = append(b.ids, "")
-		for range p.cols {
-			b.texts = append(b.texts, "")
-		}
+		p.open(b)
 		return p.row(b, depth)
 	})
+}
+
+// open makes room for another row.
+func (p *plan) open(b *batch) {
+	b.values = append(b.values, p.blank...)
+	b.ids = append(b.ids, "")
+	for range p.cols {
+		b.texts = append(b.texts, "")
+	}
 }
 
 // each calls row at the beginning of each value of the body: its members when
@@ -255,6 +261,10 @@ func (p *plan) lookup(name []byte, guess int) int {
 func (p *plan) other(b *batch, code int, name []byte, depth int) error {
 	switch code {
 	case ignoredField:
+		if p.loose {
+			_, _, err := b.lexer.value(depth + 1)
+			return err
+		}
 		return b.lexer.skip(depth + 1)
 	case rowID:
 		kind, raw, err := b.lexer.value(depth + 1)
@@ -278,6 +288,7 @@ func (p *plan) other(b *batch, code int, name []byte, depth int) error {
 	switch {
 	case near != "":
 		b.fault(field, quoted(kind, raw), "unknown field; did you mean %q? Names are case-sensitive", near)
+	case p.loose:
 	case !p.lenient:
 		b.fault(field, quoted(kind, raw), "unknown field; the model reads %s", p.names())
 	case kind == notNumber:
@@ -317,6 +328,9 @@ func (p *plan) absent(b *batch) {
 func (p *plan) set(b *batch, col int, kind token, raw []byte) {
 	c := &p.cols[col]
 	at := b.rows*len(p.cols) + col
+	if p.loose && kind == notNumber && string(raw) == "NaN" {
+		kind = null
+	}
 	if kind == null {
 		if !c.Missing && c.Kind != schema.Text {
 			b.fault(c.Name, []byte("null"), "null, but training data had no missing values here; expected %s", wanted(c))

@@ -67,15 +67,19 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	d := s.document()
-	status := http.StatusOK
-	if d.State == stateDraining || d.State == stateNoModel {
-		status = http.StatusServiceUnavailable
-	}
+	status := s.readiness()
 	writeJSON(w, status, struct {
 		Ready bool   `json:"ready"`
 		State string `json:"state"`
-	}{status == http.StatusOK, d.State})
+	}{status == http.StatusOK, s.state()})
+}
+
+// readiness is 200 when predictions can be asked for, else 503.
+func (s *Server) readiness() int {
+	if state := s.state(); state == stateDraining || state == stateNoModel {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

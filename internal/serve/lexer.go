@@ -46,6 +46,7 @@ type lexer struct {
 	b   []byte
 	i   int
 	tmp []byte // the last string that had escapes
+	nan bool   // step over NaN and Infinity as if they were JSON
 }
 
 func (l *lexer) fail(what string) error { return &syntaxError{l.i, what} }
@@ -191,7 +192,7 @@ func (l *lexer) skipObject(depth int) error {
 // skip steps over a value of no interest.
 func (l *lexer) skip(depth int) error {
 	kind, _, err := l.value(depth)
-	if err == nil && kind == notNumber {
+	if err == nil && kind == notNumber && !l.nan {
 		return l.fail("NaN and Infinity are not JSON")
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,11 +22,14 @@ type live struct {
 	version string
 	model   *model.Model
 	plan    *plan
+	loose   *plan // for protocols that other clients speak
 	layout  *predlog.Layout
 	since   time.Time
 	example []byte // a request for one row
 	openapi []byte
 	stats   *modelStats
+	// explainer is made when it is first asked for.
+	explainer func() (*model.Explainer, error)
 	// nullable says that some column may be missing without a flag.
 	nullable bool
 	// repairs undo faults of the feed; nil: none is known.
@@ -49,6 +53,9 @@ func newLive(c *Candidate, lenient bool, extras []predlog.Extra, now time.Time) 
 		layout:  predlog.LayoutWith(t, extras),
 		since:   now,
 	}
+	v.loose = newPlan(c.Model.Encoder(), true, extras...)
+	v.loose.loose = true
+	v.explainer = sync.OnceValues(c.Model.NewExplainer)
 	v.nullable = slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return c.Missing })
 	v.head = append(appendString([]byte("{"), t.PredictionName()), ':')
 	v.tail = appendString([]byte(`,"model_version":`), v.version)
@@ -185,8 +192,8 @@ func (v *live) measured(outputs []float64) float64 {
 	}
 }
 
-// appendAnswer appends the answer for row i.
-func (v *live) appendAnswer(b *batch, i int) {
+// appendPrediction begins the answer for row i.
+func (v *live) appendPrediction(b *batch, i int) {
 	k := v.model.Template.Outputs()
 	outputs := b.outputs[i*k : (i+1)*k]
 	out := append(b.out, v.head...)
@@ -203,8 +210,14 @@ func (v *live) appendAnswer(b *batch, i int) {
 		}
 		out = append(out, '}')
 	}
+	b.out = out
+}
+
+// appendAnswer appends the answer for row i.
+func (v *live) appendAnswer(b *batch, i int) {
+	v.appendPrediction(b, i)
 	r := &b.records[i]
-	out = appendString(append(out, `,"prediction_id":`...), r.ID)
+	out := appendString(append(b.out, `,"prediction_id":`...), r.ID)
 	out = append(out, v.tail...)
 	if flags := model.Flag(r.Flags); flags != 0 {
 		out = appendFlags(append(out, `,"flags":`...), flags)

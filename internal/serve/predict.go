@@ -110,11 +110,7 @@ func (b *batch) doubled() {
 // b.outputs and b.records hold what may be told.
 func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
 	begin := s.o.Now()
-	err := v.predict(b)
-	s.metrics.prediction.Observe(s.o.Now().Sub(begin).Seconds())
-	if err != nil {
-		p := internalError("The model did not give a number for this request.")
-		s.throttled(&s.badOutput, "the model gave no number", "id", p.ID, "err", err)
+	if p := s.compute(v, b); p != nil {
 		return p
 	}
 	b.record(v, begin)
@@ -137,6 +133,19 @@ func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
 		}
 	}
 	return nil
+}
+
+// compute fills b.outputs.
+func (s *Server) compute(v *live, b *batch) *Problem {
+	begin := s.o.Now()
+	err := v.predict(b)
+	s.metrics.prediction.Observe(s.o.Now().Sub(begin).Seconds())
+	if err == nil {
+		return nil
+	}
+	p := internalError("The model did not give a number for this request.")
+	s.throttled(&s.badOutput, "the model gave no number", "id", p.ID, "err", err)
+	return p
 }
 
 // append waits until a log has taken what write hands it.
@@ -170,17 +179,23 @@ func (b *batch) record(v *live, at time.Time) {
 	b.records = b.records[:0]
 	for i := range b.rows {
 		raw := b.values[i*n : (i+1)*n]
-		flags := v.model.Flags(raw)
-		if len(b.repaired) > 0 && b.repaired[i] {
-			flags |= model.Repaired
-		}
 		b.records = append(b.records, predlog.Record{
 			ID: b.ids[i], At: at.UnixMicro(), Version: v.version,
 			Values: raw, Texts: b.texts[i*n : (i+1)*n],
 			Outputs: b.outputs[i*k : (i+1)*k],
-			Flags:   uint32(flags),
+			Flags:   uint32(b.flags(v, i)),
 		})
 	}
+}
+
+// flags are those of row i.
+func (b *batch) flags(v *live, i int) model.Flag {
+	n := len(v.plan.cols)
+	f := v.model.Flags(b.values[i*n : (i+1)*n])
+	if len(b.repaired) > 0 && b.repaired[i] {
+		f |= model.Repaired
+	}
+	return f
 }
 
 const uuidLength = 36

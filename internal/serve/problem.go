@@ -42,9 +42,12 @@ func problem(status int, slug, title, format string, args ...any) *Problem {
 	return &Problem{Type: "urn:healml:problem:" + slug, Title: title, Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-func (p *Problem) write(w http.ResponseWriter) {
+func (p *Problem) write(w http.ResponseWriter) { p.send(w, "application/problem+json", p) }
+
+// send answers with a problem's status and headers, and body in its place.
+func (p *Problem) send(w http.ResponseWriter, contentType string, body any) {
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	if p.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.retry+time.Second-1)/time.Second)))
@@ -55,12 +58,12 @@ func (p *Problem) write(w http.ResponseWriter) {
 	if p.close {
 		h.Set("Connection", "close")
 	}
-	body, err := json.Marshal(p)
+	out, err := json.Marshal(body)
 	if err != nil {
 		panic("serve: marshal problem: " + err.Error()) // plain data: cannot fail
 	}
 	w.WriteHeader(p.Status)
-	w.Write(append(body, '\n')) //nolint:errcheck // the client is gone: nobody to tell
+	w.Write(append(out, '\n')) //nolint:errcheck // the client is gone: nobody to tell
 }
 
 func noModel() *Problem {

@@ -163,6 +163,9 @@ type Options struct {
 	// Repairs are the steps that undo what is broken about the feed; read every
 	// Poll, so it must be cheap. Nil: nothing is undone.
 	Repairs func() ([]repair.Step, error)
+	// ModelName is the model's name in the Open Inference Protocol; the target
+	// when empty.
+	ModelName string
 	// Build is the version of the program, as shown in /health.
 	Build string
 }

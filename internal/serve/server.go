@@ -59,6 +59,11 @@ func New(o Options) (*Server, error) {
 
 func (s *Server) routes() {
 	s.handle("/predict", "/predict", route{post: s.predict})
+	s.handle("/explain", "/explain", route{post: s.explain})
+	s.handle("/invocations", "/invocations", route{post: s.invocations, tell: tellMLflow})
+	s.handle("/ping", "/ping", route{get: s.ping})
+	s.handle("/version", "/version", route{get: s.versionText})
+	s.inferenceRoutes()
 	s.handle("/actuals", "/actuals", route{post: s.receive})
 	s.handle("/health", "/health", route{get: s.health})
 	s.handle("/ready", "/ready", route{get: s.ready})
