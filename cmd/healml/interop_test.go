@@ -16,7 +16,8 @@ import (
 // TestOthersReadIt trains on real data and has the others read all of it: the
 // model through MLflow on raw columns and through LightGBM on encoded ones,
 // with the predictions that healml makes; the log, the reference and the
-// report through pyarrow and DuckDB.
+// report through pyarrow and DuckDB. Then it serves, and the clients of MLflow's
+// scoring protocol and of the Open Inference Protocol ask for the same.
 func TestOthersReadIt(t *testing.T) {
 	python, shared := testdata.Python(t), testdata.Shared(t)
 	root := t.TempDir()
@@ -53,6 +54,14 @@ func TestOthersReadIt(t *testing.T) {
 		}
 		args = append(args, found...)
 	}
+	script(t, python, args...)
+	s := serveOn(t, root)
+	script(t, python, filepath.Join("testdata", "clients.py"), s.url, versions[0], raw, "sales")
+}
+
+// script runs a Python script, which says by its exit code whether all is well.
+func script(t *testing.T, python string, args ...string) {
+	t.Helper()
 	out, err := exec.Command(python, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -23,7 +23,7 @@ const csvRows = "prediction_id,date,category,region,price,stock,promo,note\n" +
 	",1/12/2024,Toys,,4000,,true,\"a \"\"b\"\"\"\n"
 
 // arrowRows are csvRows as an Arrow stream.
-func arrowRows(t *testing.T) string {
+func arrowRows(t testing.TB) string {
 	t.Helper()
 	tab, err := table.ReadCSV("rows", strings.NewReader(csvRows), table.ReadOptions{Types: map[string]table.Type{"region": table.String}})
 	if err != nil {

@@ -219,3 +219,40 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHandler sends whatever there is to every route that takes a body, in
+// every form: no answer may be a 5xx, which would be the server's fault, every
+// refusal must be a well-formed document, and what was answered was logged.
+func FuzzHandler(f *testing.F) {
+	routes := []string{"/predict", "/explain", "/invocations", "/v2/models/sales/infer", "/v2/models/label/infer", "/actuals", "/v2/repository/index"}
+	forms := []string{"application/json", "application/x-ndjson", csvType, arrowType}
+	seeds := append([]string{csvRows, arrowRows(f), split, inferBody, strings.Replace(inferBody, "NaN", "null", 1),
+		`{"dataframe_records":[` + row + `]}`, `{"instances":[[1]]}`, `{"inputs":{"price":[1,2]}}`, `{"prediction_id":"a","actual":1}`}, fuzzSeeds...)
+	for i, s := range seeds {
+		for route := range routes {
+			f.Add([]byte(s), uint8(route), uint8(i%3), uint8(i), "")
+			f.Add([]byte(s), uint8(route), uint8(2*min(i%2, 1)), uint8(0), "12")
+		}
+	}
+	m := classModel(f, "c1", "no", "yes")
+	rigs := []*rig{newRig(f, nil), newRig(f, func(o *Options) { o.Lenient = true }, &Candidate{Model: m, Golden: golden(f, m)})}
+	f.Fuzz(func(t *testing.T, body []byte, route, form, accept uint8, length string) {
+		r := rigs[int(form)/4%2]
+		r.log.rows, r.log.layouts, r.log.actuals = nil, nil, nil
+		header := []string{"Content-Type", forms[int(form)%4], "Accept", forms[int(accept)%4]}
+		if length != "" {
+			header = append(header, binaryHeader, length)
+		}
+		w := r.send("POST", routes[int(route)%len(routes)], string(body), header...)
+		answer, media := w.Body.Bytes(), w.Header().Get("Content-Type")
+		switch {
+		case w.Code == 501: // no such thing with these trees
+		case w.Code >= 500:
+			t.Fatalf("%d: %s\n%s", w.Code, answer, r.notes)
+		case w.Code != 200 && len(r.log.rows)+len(r.log.actuals) > 0:
+			t.Fatalf("%d, but logged", w.Code)
+		case strings.HasSuffix(media, "json") && media != "application/x-ndjson" && !json.Valid(answer):
+			t.Fatalf("%d: no JSON: %q", w.Code, answer)
+		}
+	})
+}
