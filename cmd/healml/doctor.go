@@ -146,7 +146,7 @@ func checkZone() check {
 
 func (a *app) checkPort() check {
 	address := a.conf.Serve.Address
-	if state := serverState(address); state != "stopped" {
+	if state := a.serverState(); state != "stopped" {
 		return ok("port", "a server answers on %s: %s", address, state)
 	}
 	ln, err := net.Listen("tcp", address)

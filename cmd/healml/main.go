@@ -65,9 +65,9 @@ before it goes live. One binary, no database, no Python.`,
 	a.addFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newInitCommand(a), newTrainCommand(a), newServeCommand(a), newPredictCommand(a), newActualsCommand(a),
+		newInitCommand(a), newTrainCommand(a), newServeCommand(a), newTokensCommand(a), newPredictCommand(a), newActualsCommand(a),
 		newDriftCommand(a), newRetrainCommand(a), newExportCommand(a), newModelsCommand(a), newReportsCommand(a),
-		newIncidentsCommand(a), newAlertCommand(a), newLogCommand(a), newStatusCommand(a), newDoctorCommand(a), newDemoCommand(a), newDrillCommand(a),
+		newIncidentsCommand(a), newAlertCommand(a), newLogCommand(a), newStatusCommand(a), newHealthCommand(a), newDoctorCommand(a), newDemoCommand(a), newDrillCommand(a),
 		newVersionCommand(a), newDocsCommand(root), exitCodesTopic(),
 	)
 	return root

@@ -86,12 +86,17 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 		return err
 	}
 	c := a.conf.Serve
+	tokens, certificates, err := a.keys()
+	if err != nil {
+		return err
+	}
 	server, err := serve.New(serve.Options{
+		Tokens: tokens, Certificates: certificates, AccessLog: c.AccessLog, Origins: c.Origins, ModelName: c.ModelName,
 		Models: modelSource{a.registry()}, Now: a.now, Log: predictions, Actuals: actuals, Logger: a.log, Lenient: c.Lenient, Extras: extras, Poll: c.Poll, Hosts: c.AllowedHosts,
 		DrainTimeout: c.DrainTimeout, Supervisor: s.supervisor, Build: version,
 		Limits: serve.Limits{
 			HeaderTimeout: c.HeaderTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
-			BodyBytes: int(c.MaxBody), Rows: c.MaxRows, InFlight: c.MaxInFlight,
+			BodyBytes: int(c.MaxBody), Rows: c.MaxRows, InFlight: c.MaxInFlight, BulkBytes: int(c.BulkBody), BulkRows: c.BulkRows, Connections: c.MaxConns,
 		},
 		LogStats: func() serve.LogStats {
 			st := predictions.Stats()

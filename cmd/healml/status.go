@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"syscall"
 	"time"
 
@@ -114,25 +112,7 @@ func (a *app) modelStatus(s *status) {
 			s.Since = c.At
 		}
 	}
-	s.State = serverState(a.conf.Serve.Address)
-}
-
-// serverState is the state that a server on this machine tells of itself,
-// "stopped" when none answers.
-func serverState(address string) string {
-	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get("http://" + address + "/health")
-	if err != nil {
-		return "stopped"
-	}
-	defer resp.Body.Close()
-	var health struct {
-		State string `json:"state"`
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&health) != nil || health.State == "" {
-		return "unknown"
-	}
-	return health.State
+	s.State = a.serverState()
 }
 
 func diskOf(dir string) diskStatus {

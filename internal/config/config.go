@@ -79,6 +79,16 @@ type Serve struct {
 	IdleTimeout   time.Duration `mapstructure:"idle_timeout"`   // of a kept-alive connection
 	DrainTimeout  time.Duration `mapstructure:"drain_timeout"`  // for requests in flight at a stop
 	AllowedHosts  []string      `mapstructure:"allowed_hosts"`  // Host headers answered; empty takes any
+	Origins       []string      `mapstructure:"origins"`        // of pages elsewhere whose scripts may post
+	BulkBody      int64         `mapstructure:"bulk_body"`      // bytes of a request in CSV or Arrow
+	BulkRows      int           `mapstructure:"bulk_rows"`      // rows of one
+	MaxConns      int           `mapstructure:"max_connections"`
+	ModelName     string        `mapstructure:"model_name"` // in the Open Inference Protocol; "": the target
+	Tokens        string        `mapstructure:"tokens"`     // file of who may ask; "": whoever reaches the address. Relative to the root, as the next three
+	TLSCert       string        `mapstructure:"tls_cert"`   // certificate and its key; "": no TLS
+	TLSKey        string        `mapstructure:"tls_key"`
+	TLSClientCA   string        `mapstructure:"tls_client_ca"` // clients must show a certificate that it signed; "": they need none
+	AccessLog     bool          `mapstructure:"access_log"`    // a line about each request
 }
 
 // Log configures the prediction log.
@@ -179,7 +189,7 @@ func Default() *Config {
 		Serve: Serve{
 			Address: "127.0.0.1:8080", Poll: time.Second, MaxBody: 1 << 20, MaxRows: 1000, MaxInFlight: 512,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
-			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second,
+			IdleTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second, BulkBody: 16 << 20, BulkRows: 100_000, MaxConns: 1024,
 		},
 		Log:     Log{Durability: "ack", Interval: time.Second, SegmentBytes: 32 << 20, SegmentAge: time.Hour, KeepDays: 7},
 		Drift:   Drift{Window: 7 * day, MinRows: 100, MaxRows: 1_000_000, PerYear: 1, Every: time.Hour, Together: true, Keep: 400},
@@ -376,8 +386,12 @@ func (c *Config) Validate() error {
 		return bad("drift.keep", "%d, expected 0 (all) or more", c.Drift.Keep)
 	case c.Models.Keep < 1:
 		return bad("models.keep", "%d, expected at least 1", c.Models.Keep)
-	case c.Serve.MaxRows < 1 || c.Serve.MaxBody < 1 || c.Serve.MaxInFlight < 1:
-		return bad("serve", "max_rows, max_body and max_in_flight must be at least 1")
+	case min(int64(c.Serve.MaxRows), int64(c.Serve.BulkRows), c.Serve.MaxBody, c.Serve.BulkBody, int64(c.Serve.MaxInFlight), int64(c.Serve.MaxConns)) < 1:
+		return bad("serve", "max_rows, max_body, bulk_rows, bulk_body, max_in_flight and max_connections must be at least 1")
+	case (c.Serve.TLSCert == "") != (c.Serve.TLSKey == ""):
+		return bad("serve.tls_cert", "a certificate needs its key: set serve.tls_cert and serve.tls_key, or neither")
+	case c.Serve.TLSClientCA != "" && c.Serve.TLSCert == "":
+		return bad("serve.tls_client_ca", "clients show certificates in TLS only: set serve.tls_cert and serve.tls_key, too")
 	}
 	if err := c.validateDurations(bad); err != nil {
 		return err

@@ -83,6 +83,7 @@ type metrics struct {
 	swapFailures prometheus.Counter
 	inFlight     prometheus.Gauge
 	shed         prometheus.Counter
+	denied       *prometheus.CounterVec
 	panics       prometheus.Counter
 	logFailures  prometheus.Counter
 	predictions  prometheus.Counter
@@ -108,7 +109,8 @@ func newMetrics() *metrics {
 	}
 	m.requests = counters("http_requests_total", "Requests answered.", "method", "endpoint", "http_status")
 	m.latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_request_latency_seconds", Help: "Time from the end of a request's headers to the end of its answer.", Buckets: latencies}, []string{"endpoint"})
+		Name: "http_request_latency_seconds", Help: "Time from the end of a request's headers to the end of its answer.", Buckets: latencies,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100}, []string{"endpoint"})
 	m.prediction = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "prediction_latency_seconds", Help: "Time to predict the rows of one request, without reading, logging and answering it.", Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12)})
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "healml_requests_in_flight", Help: "Requests being worked on."})
@@ -117,6 +119,7 @@ func newMetrics() *metrics {
 	m.swaps = counter("healml_model_swaps_total", "Times that a new version took over while serving.")
 	m.swapFailures = counter("healml_model_swap_failures_total", "Attempts to take the current version that failed and kept the old one.")
 	m.shed = counter("healml_requests_shed_total", "Requests refused because too many were in flight.")
+	m.denied = counters("healml_requests_denied_total", "Requests refused for want of a token that is good for them.", "reason")
 	m.panics = counter("healml_panics_total", "Requests that ended in a panic, answered with 500.")
 	m.logFailures = counter("healml_log_failures_total", "Requests refused because a log could not take their rows.")
 	m.predictions = counter("healml_predictions_total", "Rows predicted, logged and answered.")
@@ -160,7 +163,7 @@ func (m *metrics) expose(cols []schema.Column) {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second, EnableOpenMetrics: true})
 }
 
 // modelStats counts what one version predicted. It is shown only while that

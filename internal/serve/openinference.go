@@ -44,20 +44,20 @@ func (s *Server) namedModel(r *http.Request) (*live, *Problem) {
 }
 
 func (s *Server) inferenceRoutes() {
-	s.handle("/v2", "/v2", route{get: s.serverMetadata})
-	s.handle("/v2/health/live", "/v2/health/live", route{get: func(w http.ResponseWriter, _ *http.Request) {
+	s.handle("/v2", "/v2", route{scope: anyone, get: s.serverMetadata})
+	s.handle("/v2/health/live", "/v2/health/live", route{scope: anyone, get: func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
 	}})
-	s.handle("/v2/health/ready", "/v2/health/ready", route{get: func(w http.ResponseWriter, _ *http.Request) {
+	s.handle("/v2/health/ready", "/v2/health/ready", route{scope: anyone, get: func(w http.ResponseWriter, _ *http.Request) {
 		status := s.readiness()
 		writeJSON(w, status, map[string]bool{"ready": status == http.StatusOK})
 	}})
 	for _, path := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
-		s.handle(path, path, route{get: s.modelMetadata})
-		s.handle(path+"/ready", path+"/ready", route{get: s.modelReady})
-		s.handle(path+"/infer", path+"/infer", route{post: s.infer, tell: tellInference})
+		s.handle(path, path, route{scope: predicting, get: s.modelMetadata})
+		s.handle(path+"/ready", path+"/ready", route{scope: anyone, get: s.modelReady})
+		s.handle(path+"/infer", path+"/infer", route{scope: predicting, post: s.infer, tell: tellInference})
 	}
-	s.handle("/v2/repository/index", "/v2/repository/index", route{post: s.repositoryIndex, tell: tellInference})
+	s.handle("/v2/repository/index", "/v2/repository/index", route{scope: predicting, post: s.repositoryIndex, tell: tellInference})
 }
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) {

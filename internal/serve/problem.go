@@ -26,7 +26,9 @@ type Problem struct {
 
 	retry time.Duration // sent as Retry-After when not zero
 	allow string        // sent as Allow when not empty
-	close bool          // the rest of the request is not worth reading
+	// challenge is sent as WWW-Authenticate when not empty.
+	challenge string
+	close     bool // the rest of the request is not worth reading
 }
 
 // FieldError is one bad field.
@@ -54,6 +56,9 @@ func (p *Problem) send(w http.ResponseWriter, contentType string, body any) {
 	}
 	if p.allow != "" {
 		h.Set("Allow", p.allow)
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.close {
 		h.Set("Connection", "close")

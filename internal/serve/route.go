@@ -22,6 +22,7 @@ import (
 type route struct {
 	s       *Server
 	pattern string // the endpoint label
+	scope   scope  // who may ask; a route that does not say so is refused at the start
 	// One of these is set. A post gets the body and leaves its answer in
 	// b.out; it runs only while fewer than Limits.InFlight others do.
 	get  http.HandlerFunc
@@ -36,6 +37,9 @@ type route struct {
 
 // handle adds a route for paths of a pattern, counted under label.
 func (s *Server) handle(pattern, label string, r route) {
+	if r.scope == undeclared {
+		panic("serve: route " + pattern + " does not say who may ask")
+	}
 	r.s, r.pattern = s, label
 	if r.tell == nil {
 		r.tell = func(w http.ResponseWriter, p *Problem) { p.write(w) }
@@ -58,6 +62,8 @@ func (rt *route) methods() []string {
 type response struct {
 	http.ResponseWriter
 	status int
+	size   int    // bytes of the body
+	holder string // of the token
 }
 
 func (w *response) WriteHeader(status int) {
@@ -71,6 +77,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	w.size += len(b)
 	return w.ResponseWriter.Write(b)
 }
 
@@ -89,11 +96,15 @@ func (rt *route) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 			}
 			rt.panicked(w, r, v)
 		}
-		rt.count(r.Method, w.status, s.o.Now().Sub(begin))
+		took := s.o.Now().Sub(begin)
+		rt.count(r, w.status, took)
+		if s.o.AccessLog {
+			rt.note(r, w, took)
+		}
 		*w = response{}
 		s.responses.Put(w)
 	}()
-	if p := rt.admit(r); p != nil {
+	if p := rt.admit(w, r); p != nil {
 		rt.tell(w, p)
 		return
 	}
@@ -104,13 +115,34 @@ func (rt *route) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	rt.serve(w, r)
 }
 
-func (rt *route) count(method string, status int, took time.Duration) {
-	rt.latency.Observe(took.Seconds())
-	if status == http.StatusOK && method == rt.methods()[0] {
+func (rt *route) count(r *http.Request, status int, took time.Duration) {
+	if id, sampled := traceOf(r.Header); sampled {
+		rt.latency.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": id})
+	} else {
+		rt.latency.Observe(took.Seconds())
+	}
+	if status == http.StatusOK && rt.ok != nil && (r.Method == http.MethodPost) == (rt.post != nil) && r.Method != http.MethodHead {
 		rt.ok.Inc()
 		return
 	}
-	rt.s.metrics.requests.WithLabelValues(methodLabel(method), rt.pattern, statusLabel(status)).Inc()
+	rt.s.metrics.requests.WithLabelValues(methodLabel(r.Method), rt.pattern, statusLabel(status)).Inc()
+}
+
+// note writes a line about a request to the server's own log. It tells nothing
+// of what was sent or answered: rows may be private.
+func (rt *route) note(r *http.Request, w *response, took time.Duration) {
+	client, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		client = r.RemoteAddr // of a Unix socket
+	}
+	args := []any{"method", methodLabel(r.Method), "endpoint", rt.pattern, "status", w.status, "took", took, "bytes_in", max(r.ContentLength, 0), "bytes_out", w.size, "client", client}
+	if w.holder != "" {
+		args = append(args, "token", w.holder)
+	}
+	if id, _ := traceOf(r.Header); id != "" {
+		args = append(args, "trace_id", id)
+	}
+	rt.s.o.Logger.Info("request", args...)
 }
 
 // panicked answers a request whose handler panicked and logs what is needed
@@ -118,7 +150,7 @@ func (rt *route) count(method string, status int, took time.Duration) {
 func (rt *route) panicked(w *response, r *http.Request, v any) {
 	rt.s.metrics.panics.Inc()
 	p := internalError("The server met an error of its own on this request and goes on.")
-	rt.s.o.Logger.Error("a request panicked", "id", p.ID, "endpoint", rt.pattern, "panic", v, "stack", string(debug.Stack()))
+	rt.s.o.Logger.Error("a request panicked", "id", p.ID, "endpoint", rt.pattern, "trace_id", first(traceOf(r.Header)), "panic", v, "stack", string(debug.Stack()))
 	if w.status == 0 {
 		clear(w.Header())
 		rt.tell(w, p)
@@ -135,13 +167,17 @@ func internalError(detail string) *Problem {
 }
 
 // admit refuses what no route takes.
-func (rt *route) admit(r *http.Request) *Problem {
+func (rt *route) admit(w *response, r *http.Request) *Problem {
 	s := rt.s
 	if len(s.o.Hosts) > 0 && !slices.Contains(s.o.Hosts, hostname(r.Host)) {
 		return problem(http.StatusMisdirectedRequest, "unknown-host", "Unknown host", "This server does not answer for the host %q.", shorten(r.Host))
 	}
 	if err := s.origins.Check(r); err != nil {
 		return problem(http.StatusForbidden, "cross-origin", "Cross-origin request refused", "A browser sent this on behalf of another site, which is not among the trusted origins.")
+	}
+	var p *Problem
+	if w.holder, p = s.authorize(rt.scope, r.Header); p != nil {
+		return p
 	}
 	if m := rt.methods(); !rt.any && !slices.Contains(m, r.Method) {
 		p := problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "%s takes %s.", rt.pattern, strings.Join(m, " and "))

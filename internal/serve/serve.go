@@ -37,6 +37,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/healml/healml/internal/access"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/predlog"
 	"github.com/healml/healml/internal/repair"
@@ -148,6 +149,14 @@ type Options struct {
 	// post, such as "https://dash.example.com". Browsers that run any other
 	// are refused.
 	Origins []string
+	// Tokens, unless nil, are looked for in the Authorization header of all but
+	// the probes, see docs/api.md. They are followed every Poll.
+	Tokens *access.File
+	// Certificates, unless nil, make the server speak TLS. They are followed
+	// every Poll.
+	Certificates *access.Certificates
+	// AccessLog writes a line about each request to Logger.
+	AccessLog bool
 	// DrainDelay is how long the server goes on accepting after it became
 	// unready, so that a load balancer sees it; none when zero.
 	DrainDelay time.Duration

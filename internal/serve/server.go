@@ -16,6 +16,7 @@ import (
 type Server struct {
 	o         Options
 	holder    holder
+	keys      keys
 	metrics   *metrics
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection
@@ -39,6 +40,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, metrics: newMetrics(), mux: http.NewServeMux(), started: o.Now()}
 	s.holder = holder{source: o.Models, lenient: o.Lenient, extras: o.Extras, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
+	s.keys = keys{tokens: o.Tokens, certificates: o.Certificates, log: o.Logger}
 	s.origins = http.NewCrossOriginProtection()
 	for _, origin := range o.Origins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
@@ -58,19 +60,19 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) routes() {
-	s.handle("/predict", "/predict", route{post: s.predict})
-	s.handle("/explain", "/explain", route{post: s.explain})
-	s.handle("/invocations", "/invocations", route{post: s.invocations, tell: tellMLflow})
-	s.handle("/ping", "/ping", route{get: s.ping})
-	s.handle("/version", "/version", route{get: s.versionText})
+	s.handle("/predict", "/predict", route{scope: predicting, post: s.predict})
+	s.handle("/explain", "/explain", route{scope: predicting, post: s.explain})
+	s.handle("/invocations", "/invocations", route{scope: predicting, post: s.invocations, tell: tellMLflow})
+	s.handle("/ping", "/ping", route{scope: anyone, get: s.ping})
+	s.handle("/version", "/version", route{scope: anyone, get: s.versionText})
 	s.inferenceRoutes()
-	s.handle("/actuals", "/actuals", route{post: s.receive})
-	s.handle("/health", "/health", route{get: s.health})
-	s.handle("/ready", "/ready", route{get: s.ready})
-	s.handle("/metrics", "/metrics", route{get: s.metrics.handler().ServeHTTP})
-	s.handle("/openapi.json", "/openapi.json", route{get: s.openAPI})
-	s.handle("/{$}", "/", route{get: s.index})
-	s.handle("/", "unmatched", route{get: notFound, any: true})
+	s.handle("/actuals", "/actuals", route{scope: telling, post: s.receive})
+	s.handle("/health", "/health", route{scope: anyone, get: s.health})
+	s.handle("/ready", "/ready", route{scope: anyone, get: s.ready})
+	s.handle("/metrics", "/metrics", route{scope: operating, get: s.metrics.handler().ServeHTTP})
+	s.handle("/openapi.json", "/openapi.json", route{scope: predicting, get: s.openAPI})
+	s.handle("/{$}", "/", route{scope: predicting, get: s.index})
+	s.handle("/", "unmatched", route{scope: anyone, get: notFound, any: true})
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
@@ -87,6 +89,7 @@ func (s *Server) Handler() http.Handler { return s.mux }
 func (s *Server) Reload() error {
 	s.o.Supervisor.reloading()
 	defer s.o.Supervisor.ready(s.status)
+	s.keys.follow()
 	return s.holder.check(true)
 }
 
@@ -115,13 +118,24 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer tasks.Wait()
 	defer stop()
 	if s.o.Poll > 0 {
-		tasks.Go(func() { every(background, s.o.Poll, func() { s.holder.check(false) }) }) //nolint:errcheck // kept and logged by check
+		tasks.Go(func() {
+			every(background, s.o.Poll, func() {
+				s.holder.check(false) //nolint:errcheck // kept and logged by check
+				s.keys.follow()
+			})
+		})
 	}
 	if pause := s.o.Supervisor.Watchdog; pause > 0 {
 		tasks.Go(func() { every(background, pause/3, s.alive) })
 	}
 	served := make(chan error, 1)
-	tasks.Go(func() { served <- hs.Serve(limitConnections(ln, l.Connections)) })
+	serve := hs.Serve
+	if c := s.o.Certificates; c != nil {
+		hs.TLSConfig = c.Config()
+		serve = func(ln net.Listener) error { return hs.ServeTLS(ln, "", "") }
+	}
+	tasks.Go(func() { served <- serve(limitConnections(ln, l.Connections)) })
+	s.warnOpen(ln.Addr())
 	s.o.Logger.Info("serving", "address", ln.Addr().String(), "version", s.holder.version(), "logging", s.o.Log != nil)
 	s.o.Supervisor.ready(s.status)
 

@@ -242,7 +242,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 
 func TestPanicIsOneRequestsOwn(t *testing.T) {
 	r := newRig(t, nil)
-	r.handle("/panic", "/panic", route{post: func(*http.Request, *batch) *Problem { panic("a fault") }})
+	r.handle("/panic", "/panic", route{scope: anyone, post: func(*http.Request, *batch) *Problem { panic("a fault") }})
 	for range 3 {
 		w := r.send("POST", "/panic", "{}")
 		p := problemOf(t, w)
