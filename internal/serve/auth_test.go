@@ -35,7 +35,7 @@ func TestEveryRouteSaysWhoMayAsk(t *testing.T) {
 	routes := map[string]struct{ method, path, need string }{
 		"predict": {"POST", "/predict", "predict"}, "explain": {"POST", "/explain", "predict"}, "invocations": {"POST", "/invocations", "predict"},
 		"infer": {"POST", "/v2/models/sales/infer", "predict"}, "model": {"GET", "/v2/models/sales", "predict"}, "index": {"POST", "/v2/repository/index", "predict"},
-		"openapi": {"GET", "/openapi.json", "predict"}, "page": {"GET", "/", "predict"},
+		"openapi": {"GET", "/openapi.json", "predict"}, "page": {"GET", "/", ""}, "docs": {"GET", "/docs", ""},
 		"actuals": {"POST", "/actuals", "actuals"}, "metrics": {"GET", "/metrics", "admin"},
 		"health": {"GET", "/health", ""}, "ready": {"GET", "/ready", ""}, "ping": {"GET", "/ping", ""}, "version": {"GET", "/version", ""},
 		"live": {"GET", "/v2/health/live", ""}, "v2": {"GET", "/v2", ""}, "nowhere": {"GET", "/../../etc/passwd", ""},
@@ -63,6 +63,11 @@ func TestEveryRouteSaysWhoMayAsk(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(r.metrics.denied.WithLabelValues("bad_token")); got != 2 {
 		t.Errorf("%v bad tokens were counted, expected 2", got)
+	}
+	for _, path := range []string{"/", "/docs", "/health", "/v2"} {
+		if page := r.send("GET", path, "").Body.String(); strings.Contains(page, "Electronics") || strings.Contains(page, "region") {
+			t.Errorf("%s tells strangers what rows hold", path)
+		}
 	}
 	// A token that is taken away is refused from the next look on.
 	list.Remove("predict")

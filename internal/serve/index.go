@@ -34,10 +34,12 @@ table { border-collapse: collapse } td { padding: .2rem 1.2rem .2rem 0; vertical
 <h2>Routes</h2>
 <table>
 <tr><td><code>POST /predict</code><td>one row, or an array of rows
+<tr><td><code>POST /explain</code><td>the same, with what each column had to do with it
 <tr><td><code>POST /actuals</code><td>what came true
 <tr><td><a href="/health"><code>GET /health</code></a><td>what serves
 <tr><td><a href="/ready"><code>GET /ready</code></a><td>503 while draining or without a model
 <tr><td><a href="/metrics"><code>GET /metrics</code></a><td>for Prometheus
+<tr><td><a href="/docs"><code>GET /docs</code></a><td>every route, with a form to try it
 <tr><td><a href="/openapi.json"><code>GET /openapi.json</code></a><td>OpenAPI 3.1
 </table>
 </html>
@@ -48,7 +50,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		Health       healthDocument
 		Example, URL string
 	}{Health: s.document(), URL: "http://" + r.Host}
-	if v := s.holder.live.Load(); v != nil {
+	if v := s.holder.live.Load(); v != nil && s.o.Tokens == nil {
 		// In the single quotes of a shell a quote is written '\''.
 		data.Example = string(bytes.ReplaceAll(v.example, []byte("'"), []byte(`'\''`)))
 	}

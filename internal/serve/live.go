@@ -44,7 +44,7 @@ type live struct {
 
 // newLive prepares a candidate and makes it prove itself; see [live.prove].
 // extras are columns that are only logged.
-func newLive(c *Candidate, lenient bool, extras []predlog.Extra, now time.Time) (*live, error) {
+func newLive(c *Candidate, lenient bool, extras []predlog.Extra, a about, now time.Time) (*live, error) {
 	t := c.Model.Template
 	v := &live{
 		version: c.Model.Version,
@@ -73,7 +73,7 @@ func newLive(c *Candidate, lenient bool, extras []predlog.Extra, now time.Time) 
 		return nil, err
 	}
 	v.stats = newModelStats(v.version, t, outputs)
-	v.openapi, err = openAPI(t, extras, v.example, v.version)
+	v.openapi, err = openAPI(t, extras, v.example, v.version, a)
 	return v, err
 }
 

@@ -2,6 +2,8 @@ package serve
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -119,5 +121,49 @@ func TestHealthDocument(t *testing.T) {
 	want := `{"status":"ok","model_loaded":true,"model_version":"v1","state":"serving","logging":true,"loaded_at":"2024-01-10T12:00:00Z","started_at":"2024-01-10T12:00:00Z","healml_version":"1.2.3"}` + "\n"
 	if got := r.send("GET", "/health", "").Body.String(); got != want {
 		t.Errorf("got  %sexpected %s", got, want)
+	}
+}
+
+// TestDocsPage wants every route that takes a body shown, a policy that lets
+// the page's own script run and no other, and nothing from elsewhere.
+func TestDocsPage(t *testing.T) {
+	r := newRig(t, nil)
+	w := r.send("GET", "/docs", "")
+	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+	for _, want := range []string{`data-path="/predict"`, `data-path="/explain"`, `data-path="/invocations"`, "/v2/models/sales/infer", "<code>category</code>", "training saw 2: Electronics, Toys", "it&#39;s"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not show %s", want)
+		}
+	}
+	_, rest, _ := strings.Cut(page, "<script>")
+	script, _, _ := strings.Cut(rest, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	if !strings.Contains(policy, "script-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+		t.Errorf("the policy %q does not let the script run", policy)
+	}
+	if strings.Contains(page, "http://") || strings.Contains(page, "https://") || strings.Count(page, "<script") != 1 {
+		t.Error("the page reads from elsewhere")
+	}
+	if w := newRig(t, func(o *Options) { o.Models = newShelf() }).send("GET", "/docs", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "No model") {
+		t.Errorf("without a model: %d", w.Code)
+	}
+}
+
+// TestOpenAPIHasEveryRoute asks every documented path with its method: none may
+// be unknown.
+func TestOpenAPIHasEveryRoute(t *testing.T) {
+	r := newRig(t, nil)
+	doc := decodeJSON[struct{ Paths map[string]map[string]any }](t, r.send("GET", "/openapi.json", "").Body)
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			if w := r.send(strings.ToUpper(method), path, "{"); w.Code == 404 || w.Code == 405 {
+				t.Errorf("%s %s: %d", method, path, w.Code)
+			}
+		}
+	}
+	for _, path := range []string{"/predict", "/explain", "/actuals", "/invocations", "/ping", "/version", "/health", "/ready", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/sales", "/v2/models/sales/ready", "/v2/models/sales/infer"} {
+		if doc.Paths[path] == nil {
+			t.Errorf("%s is not documented", path)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, metrics: newMetrics(), mux: http.NewServeMux(), started: o.Now()}
-	s.holder = holder{source: o.Models, lenient: o.Lenient, extras: o.Extras, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
+	s.holder = holder{source: o.Models, lenient: o.Lenient, extras: o.Extras, about: about{o.ModelName, o.Tokens != nil}, now: o.Now, log: o.Logger, metrics: s.metrics, repairs: o.Repairs}
 	s.keys = keys{tokens: o.Tokens, certificates: o.Certificates, log: o.Logger}
 	s.origins = http.NewCrossOriginProtection()
 	for _, origin := range o.Origins {
@@ -47,7 +47,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("serve: %w", err)
 		}
 	}
-	if s.bare, err = openAPI(nil, nil, nil, ""); err != nil {
+	if s.bare, err = openAPI(nil, nil, nil, "", s.holder.about); err != nil {
 		return nil, err
 	}
 	s.slots = make(chan struct{}, o.Limits.InFlight)
@@ -71,7 +71,8 @@ func (s *Server) routes() {
 	s.handle("/ready", "/ready", route{scope: anyone, get: s.ready})
 	s.handle("/metrics", "/metrics", route{scope: operating, get: s.metrics.handler().ServeHTTP})
 	s.handle("/openapi.json", "/openapi.json", route{scope: predicting, get: s.openAPI})
-	s.handle("/{$}", "/", route{scope: predicting, get: s.index})
+	s.handle("/docs", "/docs", route{scope: anyone, get: s.docs})
+	s.handle("/{$}", "/", route{scope: anyone, get: s.index})
 	s.handle("/", "unmatched", route{scope: anyone, get: notFound, any: true})
 }
 

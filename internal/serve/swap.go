@@ -36,6 +36,7 @@ type holder struct {
 	source  ModelSource
 	lenient bool
 	extras  []predlog.Extra
+	about   about
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
@@ -112,7 +113,7 @@ func (h *holder) load(version string) (v *live, err error) {
 	if err := c.Model.Template.Validate(); err != nil {
 		return nil, err
 	}
-	return newLive(c, h.lenient, h.extras, h.now())
+	return newLive(c, h.lenient, h.extras, h.about, h.now())
 }
 
 // compare refuses a version that clients of the old one cannot use, unless

@@ -339,7 +339,7 @@ func TestGoldenRowsNoClientCouldSendAreLeftOut(t *testing.T) {
 	if _, ok := goldenRow(m.Template, g, 0); ok {
 		t.Error("a missing date can be sent")
 	}
-	v, err := newLive(&Candidate{Model: m, Golden: g}, false, nil, time.Time{})
+	v, err := newLive(&Candidate{Model: m, Golden: g}, false, nil, about{}, time.Time{})
 	if err != nil || !strings.Contains(string(v.example), `"2024-01-11"`) {
 		t.Errorf("%v %s", err, v.example)
 	}
