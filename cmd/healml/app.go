@@ -98,6 +98,7 @@ func (a *app) path(parts ...string) string {
 // The places of state.
 func (a *app) predictions() string          { return a.path("data", "predictions") }
 func (a *app) actuals() string              { return a.path("data", "actuals") }
+func (a *app) shadowLog() string            { return a.path("data", "shadow") }
 func (a *app) reports() string              { return a.path("data", "reports") }
 func (a *app) incidents() string            { return a.path("data", "incidents") }
 func (a *app) state() string                { return a.path("data", "state") }

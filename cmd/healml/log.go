@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -44,7 +45,11 @@ so that memory does not grow with it: by day and, of one day, as logged.`,
 
 // logs are the two logs by name.
 func (a *app) logs() []struct{ name, dir string } {
-	return []struct{ name, dir string }{{"predictions", a.predictions()}, {"actuals", a.actuals()}}
+	logs := []struct{ name, dir string }{{"predictions", a.predictions()}, {"actuals", a.actuals()}}
+	if _, err := os.Stat(a.shadowLog()); err == nil {
+		logs = append(logs, struct{ name, dir string }{"shadow", a.shadowLog()})
+	}
+	return logs
 }
 
 func newLogStatCommand(a *app) *cobra.Command {

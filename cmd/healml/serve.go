@@ -81,6 +81,8 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 	}
 	defer func() { err = errors.Join(err, actuals.Close()) }()
 	reportRecovery(a.log, predictions.Stats())
+	shadow := &shadowSink{app: a}
+	defer func() { err = errors.Join(err, shadow.close()) }()
 	extras, err := a.extras()
 	if err != nil {
 		return err
@@ -105,6 +107,8 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 		SyncTimes:    syncs,
 		Surroundings: a.surroundings,
 		Repairs:      a.repairsInForce,
+		Shadow:       a.inShadow(),
+		ShadowLog:    shadow,
 	})
 	if err != nil {
 		return err

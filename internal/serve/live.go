@@ -24,6 +24,7 @@ type live struct {
 	plan    *plan
 	loose   *plan // for protocols that other clients speak
 	layout  *predlog.Layout
+	bare    *predlog.Layout // of predictions in shadow
 	since   time.Time
 	example []byte // a request for one row
 	openapi []byte
@@ -51,6 +52,7 @@ func newLive(c *Candidate, lenient bool, extras []predlog.Extra, a about, now ti
 		model:   c.Model,
 		plan:    newPlan(c.Model.Encoder(), lenient, extras...),
 		layout:  predlog.LayoutWith(t, extras),
+		bare:    bareLayout(c.Model),
 		since:   now,
 	}
 	v.loose = newPlan(c.Model.Encoder(), true, extras...)

@@ -89,6 +89,8 @@ type metrics struct {
 	predictions  prometheus.Counter
 	repaired     prometheus.Counter
 	actuals      prometheus.Counter
+	// Of the challenger in shadow.
+	shadowRows, shadowPassed, shadowSeconds prometheus.Counter
 	unseen       *prometheus.CounterVec
 	missing      *prometheus.CounterVec
 	outOfRange   *prometheus.CounterVec
@@ -125,6 +127,9 @@ func newMetrics() *metrics {
 	m.predictions = counter("healml_predictions_total", "Rows predicted, logged and answered.")
 	m.repaired = counter("healml_repaired_rows_total", "Rows predicted as if a fault of the feed were undone.")
 	m.actuals = counter("healml_actuals_received_total", "Rows of ground truth taken in over HTTP.")
+	m.shadowRows = counter("healml_shadow_rows_total", "Rows that the challenger in shadow predicted, too.")
+	m.shadowPassed = counter("healml_shadow_passed_rows_total", "Rows that it was not asked about, for the server was busy.")
+	m.shadowSeconds = counter("healml_shadow_seconds_total", "Time spent on predicting and logging in shadow, beside answering.")
 	m.unseen = counters("healml_unseen_categories_total", "Values of a category that training never saw.", "column")
 	m.missing = counters("healml_missing_values_total", "Missing values in predicted rows.", "column")
 	m.outOfRange = counters("healml_out_of_range_values_total", "Numbers beyond those seen in training.", "column")
@@ -215,6 +220,7 @@ type gauges struct{ s *Server }
 
 var (
 	infoDesc     = prometheus.NewDesc("healml_model_info", "The version that serves, 1.", []string{"model_version", "task", "target"}, nil)
+	shadowDesc   = prometheus.NewDesc("healml_shadow_info", "The version that is scored in shadow: 1, or 0 while it rests because the server is busy.", []string{"model_version"}, nil)
 	loadDesc     = prometheus.NewDesc("healml_model_loaded_timestamp_seconds", "When the version that serves was loaded.", nil, nil)
 	degrDesc     = prometheus.NewDesc("healml_degraded", "1 when the version that serves is not the one that should.", nil, nil)
 	feedDesc     = prometheus.NewDesc("healml_feed_repairs", "Faults of the feed that are undone before rows are predicted, 1 each.", []string{"column", "kind"}, nil)
@@ -252,6 +258,9 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		for _, c := range v.stats.classes {
 			c.Collect(ch)
 		}
+	}
+	if c := g.s.shadow.challenger.Load(); c != nil {
+		gauge(shadowDesc, truth(g.s.shadow.active(g.s.o.Now())), c.version)
 	}
 	for _, s := range g.s.holder.undone() {
 		gauge(feedDesc, 1, s.Column, string(s.Kind))

@@ -120,6 +120,7 @@ func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
 		}
 	}
 	s.metrics.predictions.Add(float64(b.rows))
+	s.shadow.take(v, b, begin)
 	v.stats.observe(v, b)
 	for _, yes := range b.repaired {
 		if yes {

@@ -175,6 +175,11 @@ type Options struct {
 	// ModelName is the model's name in the Open Inference Protocol; the target
 	// when empty.
 	ModelName string
+	// Shadow names the version that should be scored in shadow, "" for none; read
+	// every Poll, so it must be cheap. Nil: there is never one. ShadowLog takes its
+	// predictions; nil logs none.
+	Shadow    func() (version string, err error)
+	ShadowLog Sink
 	// Build is the version of the program, as shown in /health.
 	Build string
 }

@@ -17,6 +17,7 @@ type Server struct {
 	o         Options
 	holder    holder
 	keys      keys
+	shadow    shadow
 	metrics   *metrics
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection
@@ -51,6 +52,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.slots = make(chan struct{}, o.Limits.InFlight)
+	s.shadow.s, s.shadow.queue = s, make(chan *shadowRows, shadowQueue+o.Limits.InFlight)
+	s.shadow.spare.New = func() any { return new(shadowRows) }
 	s.bulk = make(chan struct{}, o.Limits.Bulk)
 	s.batches.New = func() any { return new(batch) }
 	s.responses.New = func() any { return new(response) }
@@ -91,6 +94,7 @@ func (s *Server) Reload() error {
 	s.o.Supervisor.reloading()
 	defer s.o.Supervisor.ready(s.status)
 	s.keys.follow()
+	defer s.shadow.follow()
 	return s.holder.check(true)
 }
 
@@ -104,6 +108,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	if err := s.holder.check(true); err != nil && s.holder.live.Load() == nil {
 		s.o.Logger.Error("starting without a model; predictions are answered with 503 until one can be loaded")
 	}
+	s.shadow.follow()
 	l := s.o.Limits
 	hs := &http.Server{
 		Handler:           s.mux,
@@ -123,8 +128,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 			every(background, s.o.Poll, func() {
 				s.holder.check(false) //nolint:errcheck // kept and logged by check
 				s.keys.follow()
+				s.shadow.follow()
 			})
 		})
+	}
+	if s.o.Shadow != nil {
+		tasks.Go(func() { s.shadow.run(background) })
 	}
 	if pause := s.o.Supervisor.Watchdog; pause > 0 {
 		tasks.Go(func() { every(background, pause/3, s.alive) })
