@@ -17,6 +17,18 @@ import (
 	"time"
 )
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func save(t *testing.T, path string, b []byte) {
+	t.Helper()
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
 var now = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 
 func TestTokens(t *testing.T) {
@@ -97,10 +109,9 @@ func TestFileIsFollowed(t *testing.T) {
 		t.Error("followed a file that is not there")
 	}
 	var list Tokens
-	one, _ := list.Add("one", []Scope{Predict}, now, time.Time{})
-	if err := Write(path, &list); err != nil {
-		t.Fatal(err)
-	}
+	one, err := list.Add("one", []Scope{Predict}, now, time.Time{})
+	must(t, err)
+	must(t, Write(path, &list))
 	f, err := Follow(path)
 	if err != nil {
 		t.Fatal(err)
@@ -112,9 +123,9 @@ func TestFileIsFollowed(t *testing.T) {
 		good    bool
 	}{
 		{func() {}, false, false, true},
-		{func() { os.WriteFile(path, []byte("rubbish"), 0o600) }, false, true, true},
-		{func() { os.Remove(path) }, false, true, true},
-		{func() { list.Remove("one"); Write(path, &list) }, true, false, false},
+		{func() { save(t, path, []byte("rubbish")) }, false, true, true},
+		{func() { must(t, os.Remove(path)) }, false, true, true},
+		{func() { list.Remove("one"); must(t, Write(path, &list)) }, true, false, false},
 	} {
 		c.write()
 		changed, err := f.Refresh()
@@ -171,8 +182,8 @@ func (a *authority) issue(t *testing.T, dir string, serial int64) (cert, key str
 		t.Fatal(err)
 	}
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
-	os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kder}), 0o600)
+	save(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	save(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kder}))
 	return cert, key
 }
 
@@ -194,7 +205,7 @@ func shake(c *Certificates, client *tls.Config) (int64, error) {
 	}()
 	conn, err := tls.Dial("tcp", ln.Addr().String(), client)
 	if err != nil {
-		<-done
+		<-done //nolint:errcheck // the client saw it, too
 		return 0, err
 	}
 	defer conn.Close()
@@ -222,15 +233,17 @@ func TestCertificatesAreFollowed(t *testing.T) {
 	if changed, err := c.Refresh(); changed || err != nil {
 		t.Errorf("%v %v", changed, err)
 	}
-	old, _ := os.ReadFile(key)
+	old, err := os.ReadFile(key)
+	must(t, err)
 	ca.issue(t, dir, 8)
-	renewed, _ := os.ReadFile(key)
-	os.WriteFile(key, old, 0o600) // half of a renewal
+	renewed, err := os.ReadFile(key)
+	must(t, err)
+	save(t, key, old) // half of a renewal
 	if _, err := c.Refresh(); err == nil {
 		t.Error("took a key that is not the certificate's")
 	}
 	want(7)
-	os.WriteFile(key, renewed, 0o600)
+	save(t, key, renewed)
 	if changed, err := c.Refresh(); !changed || err != nil {
 		t.Errorf("%v %v", changed, err)
 	}
@@ -245,7 +258,7 @@ func TestClientsMustShowACertificate(t *testing.T) {
 	ca := newAuthority(t)
 	cert, key := ca.issue(t, dir, 1)
 	caFile := filepath.Join(dir, "ca.pem")
-	os.WriteFile(caFile, ca.pem, 0o600)
+	save(t, caFile, ca.pem)
 	c, err := FollowCertificates(cert, key, caFile)
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +278,7 @@ func TestClientsMustShowACertificate(t *testing.T) {
 			t.Errorf("a client of %s authority: %v", name, err)
 		}
 	}
-	os.WriteFile(caFile, []byte("none"), 0o600)
+	save(t, caFile, []byte("none"))
 	if _, err := FollowCertificates(cert, key, caFile); err == nil {
 		t.Error("took an authority without a certificate")
 	}

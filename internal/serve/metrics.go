@@ -91,9 +91,9 @@ type metrics struct {
 	actuals      prometheus.Counter
 	// Of the challenger in shadow.
 	shadowRows, shadowPassed, shadowSeconds prometheus.Counter
-	unseen       *prometheus.CounterVec
-	missing      *prometheus.CounterVec
-	outOfRange   *prometheus.CounterVec
+	unseen                                  *prometheus.CounterVec
+	missing                                 *prometheus.CounterVec
+	outOfRange                              *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {

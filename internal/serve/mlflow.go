@@ -386,7 +386,7 @@ func (p *plan) column(b *batch, col, rows, maxRows int) (n int, err error) {
 		if kind == array && raw[0] == '[' { // a column of a matrix: [[1],[2]]
 			inner := lexer{b: raw, i: 1, nan: true}
 			if kind, raw, err = inner.value(4); err != nil || inner.peek() != ']' {
-				kind, raw, err = array, nil, nil
+				kind, raw = array, nil
 			}
 		}
 		if rows < 0 {
