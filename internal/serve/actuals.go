@@ -37,9 +37,9 @@ func (s *Server) receive(r *http.Request, b *batch) *Problem {
 	b.reset(0)
 	clear(b.actuals)
 	b.actuals = b.actuals[:0]
-	now := s.o.Now().UnixMicro()
+	now := s.o.Now()
 	err := b.each(s.o.Limits.Rows, func(depth int) error {
-		b.actuals = append(b.actuals, predlog.Actual{At: now, Source: sourceHTTP})
+		b.actuals = append(b.actuals, predlog.Actual{At: now.UnixMicro(), Source: sourceHTTP})
 		return b.actual(v.model.Template, &b.actuals[len(b.actuals)-1], depth)
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Server) receive(r *http.Request, b *batch) *Problem {
 		return badFields(b.faults, b.omitted)
 	}
 	if b.rows > 0 {
-		if p := s.append(r.Context(), func(ctx context.Context) error { return s.o.Actuals.Append(ctx, b.actuals) }); p != nil {
+		if p := s.append(r.Context(), now, func(ctx context.Context) error { return s.o.Actuals.Append(ctx, b.actuals) }); p != nil {
 			return p
 		}
 	}

@@ -80,7 +80,8 @@ type batch struct {
 	repaired []bool    // one a row, or empty
 
 	outputs []float64 // rows × Template.Outputs()
-	random  []byte
+	random  []byte    // what is left of stock
+	stock   [320]byte
 	records []predlog.Record
 	actuals []predlog.Actual
 	out     []byte

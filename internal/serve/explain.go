@@ -22,7 +22,7 @@ func (s *Server) explain(_ *http.Request, b *batch) *Problem {
 	if err != nil {
 		return problem(http.StatusNotImplemented, "not-explained", "This model cannot be explained", "%v.", err)
 	}
-	if p := s.compute(v, b); p != nil {
+	if _, p := s.compute(v, b); p != nil {
 		return p
 	}
 	values := v.repaired(b)

@@ -88,7 +88,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		panic("serve: marshal answer: " + err.Error()) // plain data: cannot fail
 	}
 	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = mediaTypes[mediaJSON], noStore
+	h["Content-Type"], h["Cache-Control"] = mediaTypes[mediaJSON], []string{"no-store"}
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) //nolint:errcheck // the client is gone: nobody to tell
 }

@@ -81,7 +81,6 @@ type metrics struct {
 	prediction   prometheus.Histogram
 	swaps        prometheus.Counter
 	swapFailures prometheus.Counter
-	inFlight     prometheus.Gauge
 	shed         prometheus.Counter
 	denied       *prometheus.CounterVec
 	panics       prometheus.Counter
@@ -115,8 +114,7 @@ func newMetrics() *metrics {
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100}, []string{"endpoint"})
 	m.prediction = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "prediction_latency_seconds", Help: "Time to predict the rows of one request, without reading, logging and answering it.", Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12)})
-	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "healml_requests_in_flight", Help: "Requests being worked on."})
-	r.MustRegister(m.latency, m.prediction, m.inFlight,
+	r.MustRegister(m.latency, m.prediction,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.swaps = counter("healml_model_swaps_total", "Times that a new version took over while serving.")
 	m.swapFailures = counter("healml_model_swap_failures_total", "Attempts to take the current version that failed and kept the old one.")
@@ -220,6 +218,7 @@ type gauges struct{ s *Server }
 
 var (
 	infoDesc     = prometheus.NewDesc("healml_model_info", "The version that serves, 1.", []string{"model_version", "task", "target"}, nil)
+	flightDesc   = prometheus.NewDesc("healml_requests_in_flight", "Requests being worked on.", nil, nil)
 	shadowDesc   = prometheus.NewDesc("healml_shadow_info", "The version that is scored in shadow: 1, or 0 while it rests because the server is busy.", []string{"model_version"}, nil)
 	loadDesc     = prometheus.NewDesc("healml_model_loaded_timestamp_seconds", "When the version that serves was loaded.", nil, nil)
 	degrDesc     = prometheus.NewDesc("healml_degraded", "1 when the version that serves is not the one that should.", nil, nil)
@@ -265,6 +264,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range g.s.holder.undone() {
 		gauge(feedDesc, 1, s.Column, string(s.Kind))
 	}
+	gauge(flightDesc, float64(g.s.inFlight.Load()))
 	gauge(degrDesc, truth(g.s.holder.fault.Load() != nil))
 	if f := g.s.o.LogStats; f != nil {
 		st := f()

@@ -109,13 +109,13 @@ func (b *batch) doubled() {
 // answer predicts the rows of b and has them logged. When it returns nil
 // b.outputs and b.records hold what may be told.
 func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
-	begin := s.o.Now()
-	if p := s.compute(v, b); p != nil {
+	begin, p := s.compute(v, b)
+	if p != nil {
 		return p
 	}
 	b.record(v, begin)
 	if s.o.Log != nil && b.rows > 0 {
-		if p := s.append(ctx, func(ctx context.Context) error { return s.o.Log.Append(ctx, v.layout, b.records) }); p != nil {
+		if p := s.append(ctx, begin, func(ctx context.Context) error { return s.o.Log.Append(ctx, v.layout, b.records) }); p != nil {
 			return p
 		}
 	}
@@ -136,24 +136,48 @@ func (s *Server) answer(ctx context.Context, v *live, b *batch) *Problem {
 	return nil
 }
 
-// compute fills b.outputs.
-func (s *Server) compute(v *live, b *batch) *Problem {
-	begin := s.o.Now()
+// compute fills b.outputs, and says when it began to.
+func (s *Server) compute(v *live, b *batch) (begin time.Time, p *Problem) {
+	begin = s.o.Now()
 	err := v.predict(b)
 	s.metrics.prediction.Observe(s.o.Now().Sub(begin).Seconds())
 	if err == nil {
-		return nil
+		return begin, nil
 	}
-	p := internalError("The model did not give a number for this request.")
+	p = internalError("The model did not give a number for this request.")
 	s.throttled(&s.badOutput, "the model gave no number", "id", p.ID, "err", err)
-	return p
+	return begin, p
+}
+
+// logDeadline is a time by which the log must have taken what requests of the
+// same moment hand it. They share one, which costs them nothing.
+type logDeadline struct {
+	ctx    context.Context
+	cancel context.CancelFunc // done by its time
+	until  time.Time          // of the moment
+}
+
+// logMoment is how much longer than Limits.LogTimeout a request may wait.
+const logMoment = 100 * time.Millisecond
+
+// logTime ends Limits.LogTimeout from now, or up to a moment later.
+func (s *Server) logTime(now time.Time) context.Context {
+	d := s.logDeadline.Load()
+	if d != nil && now.Before(d.until) && d.ctx.Err() == nil {
+		return d.ctx
+	}
+	next := &logDeadline{until: now.Add(logMoment)}
+	next.ctx, next.cancel = context.WithTimeout(context.Background(), s.o.Limits.LogTimeout+logMoment)
+	if !s.logDeadline.CompareAndSwap(d, next) {
+		next.cancel()
+		return s.logDeadline.Load().ctx
+	}
+	return next.ctx
 }
 
 // append waits until a log has taken what write hands it.
-func (s *Server) append(request context.Context, write func(context.Context) error) *Problem {
-	ctx, cancel := context.WithTimeout(request, s.o.Limits.LogTimeout)
-	defer cancel()
-	err := write(ctx)
+func (s *Server) append(request context.Context, now time.Time, write func(context.Context) error) *Problem {
+	err := write(s.logTime(now))
 	switch {
 	case err == nil:
 		return nil
@@ -212,14 +236,14 @@ func (b *batch) name(at time.Time) {
 	if unnamed == 0 {
 		return
 	}
-	b.random = sized(b.random, 16*unnamed)
-	rand.Read(b.random) // never fails
+	var id [16]byte
 	ms := at.UnixMilli()
-	for i, next := 0, b.random; i < unnamed; i, next = i+1, next[16:] {
+	for range unnamed {
 		for k := range 6 {
-			next[k] = byte(ms >> (40 - 8*k))
+			id[k] = byte(ms >> (40 - 8*k))
 		}
-		b.out = appendUUID(b.out, next[:16], 7)
+		b.draw(id[6:])
+		b.out = appendUUID(b.out, id[:], 7)
 	}
 	all := string(b.out) // one allocation for all names
 	b.out = b.out[:0]
@@ -228,4 +252,16 @@ func (b *batch) name(at time.Time) {
 			b.ids[i], all = all[:uuidLength], all[uuidLength:]
 		}
 	}
+}
+
+// draw fills dst with random bytes, of which some are kept in stock: asking for
+// them costs more than they do.
+func (b *batch) draw(dst []byte) {
+	if len(b.random) < len(dst) {
+		b.random = b.stock[:]
+		rand.Read(b.random) // never fails
+	}
+	copy(dst, b.random)
+	clear(b.random[:len(dst)]) // each is given away once
+	b.random = b.random[len(dst):]
 }

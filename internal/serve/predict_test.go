@@ -311,7 +311,7 @@ func TestNothingIsAnsweredThatIsNotLogged(t *testing.T) {
 }
 
 func TestAClientThatLeavesIsNoFaultOfTheLog(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(o *Options) { o.Limits.LogTimeout = 10 * time.Millisecond })
 	r.log.block = make(chan struct{})
 	ctx, leave := context.WithCancel(t.Context())
 	leave()

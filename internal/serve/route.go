@@ -217,20 +217,13 @@ func (rt *route) serve(w *response, r *http.Request) {
 	}
 	p := s.read(b, r)
 	if p == nil {
-		select {
-		case s.slots <- struct{}{}:
-			s.metrics.inFlight.Inc()
-			p = rt.work(r, b)
-		default:
-			p = s.busy(cap(s.slots))
-		}
+		p = rt.work(r, b)
 	}
 	if p != nil {
 		rt.tell(w, p)
 	} else {
-		h := w.Header()
-		h["Content-Type"], h["Cache-Control"] = mediaTypes[b.answer], noStore
-		w.Write(b.out) //nolint:errcheck // the client is gone: nobody to tell
+		w.Header()["Content-Type"] = mediaTypes[b.answer] // nobody keeps the answer to a POST
+		w.Write(b.out)                                    //nolint:errcheck // the client is gone: nobody to tell
 	}
 	if cap(b.body)+cap(b.out) <= keptBytes {
 		s.batches.Put(b)
@@ -248,15 +241,14 @@ func (s *Server) busy(working int) *Problem {
 	return p
 }
 
-// noStore is shared so that an answer allocates none.
-var noStore = []string{"no-store"}
-
-// work runs the handler and frees the slot even when it panics.
+// work runs the handler unless too many run already, and gives its place back
+// even when it panics.
 func (rt *route) work(r *http.Request, b *batch) *Problem {
-	defer func() {
-		rt.s.metrics.inFlight.Dec()
-		<-rt.s.slots
-	}()
+	s := rt.s
+	defer s.inFlight.Add(-1)
+	if s.inFlight.Add(1) > int64(s.o.Limits.InFlight) {
+		return s.busy(s.o.Limits.InFlight)
+	}
 	return rt.post(r, b)
 }
 

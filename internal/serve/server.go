@@ -21,13 +21,15 @@ type Server struct {
 	metrics   *metrics
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection
-	slots     chan struct{} // requests in flight
+	inFlight  atomic.Int64  // requests worked on
 	bulk      chan struct{} // those of them that hold a table
 	batches   sync.Pool     // *batch
 	responses sync.Pool     // *response
 	draining  atomic.Bool
 	started   time.Time
 	bare      []byte // the OpenAPI document without a model
+
+	logDeadline atomic.Pointer[logDeadline]
 
 	badLog, badOutput, badProbe throttle
 }
@@ -51,7 +53,6 @@ func New(o Options) (*Server, error) {
 	if s.bare, err = openAPI(nil, nil, nil, "", s.holder.about); err != nil {
 		return nil, err
 	}
-	s.slots = make(chan struct{}, o.Limits.InFlight)
 	s.shadow.s, s.shadow.queue = s, make(chan *shadowRows, shadowQueue+o.Limits.InFlight)
 	s.shadow.spare.New = func() any { return new(shadowRows) }
 	s.bulk = make(chan struct{}, o.Limits.Bulk)

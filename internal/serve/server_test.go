@@ -187,7 +187,7 @@ func TestOverload(t *testing.T) {
 			}
 		})
 	}
-	for len(r.slots) < 4 {
+	for r.inFlight.Load() < 4 {
 		time.Sleep(time.Millisecond)
 	}
 	for range 10 {
@@ -253,7 +253,7 @@ func TestPanicIsOneRequestsOwn(t *testing.T) {
 			t.Error("the id is not in the server's log")
 		}
 	}
-	if len(r.slots) != 0 {
+	if r.inFlight.Load() != 0 {
 		t.Error("a panic kept its slot")
 	}
 	if w := r.send("POST", "/predict", row); w.Code != 200 {
@@ -280,7 +280,7 @@ func TestDrain(t *testing.T) {
 		resp.Body.Close()
 		answered <- resp.StatusCode
 	}()
-	for len(r.slots) == 0 {
+	for r.inFlight.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	stopped := make(chan error, 1)
@@ -325,7 +325,7 @@ func TestDrainGivesUp(t *testing.T) {
 		_, err := http.Post(url+"/predict", "", strings.NewReader(row)) //nolint:bodyclose // there is none
 		failed <- err
 	}()
-	for len(r.slots) == 0 {
+	for r.inFlight.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
@@ -334,7 +334,7 @@ func TestDrainGivesUp(t *testing.T) {
 	if <-failed == nil {
 		t.Error("the request was answered after all")
 	}
-	for len(r.slots) > 0 {
+	for r.inFlight.Load() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -135,7 +135,7 @@ func (sh *shadow) admits(rows int, now time.Time) bool {
 		}
 	}
 	// take sends outside of this lock, so room is left for all that could.
-	if len(sh.queue)+cap(sh.s.slots) >= cap(sh.queue) || len(sh.s.slots) > 8*runtime.GOMAXPROCS(0) {
+	if len(sh.queue)+sh.s.o.Limits.InFlight >= cap(sh.queue) || sh.s.inFlight.Load() > int64(8*runtime.GOMAXPROCS(0)) {
 		sh.passed += rows
 		return false
 	}

@@ -131,7 +131,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		<-l.free
 		return nil, err
 	}
-	return &limitedConn{Conn: c, free: l.free}, nil
+	return &limitedConn{Conn: &lazyDeadlines{Conn: c}, free: l.free}, nil
 }
 
 func (l *limitedListener) Close() error {
