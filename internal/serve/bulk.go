@@ -194,12 +194,13 @@ func (b *batch) named(c *table.Column) {
 // blanks.
 func (v *live) appendTable(b *batch) *Problem {
 	flags := make([]model.Flag, b.rows)
-	ids := make([]string, b.rows)
+	// Each name comes once: there is nothing to look up.
+	ids := &table.Column{Name: idField, Type: table.String, Dict: make([]string, b.rows), Codes: make([]int32, b.rows)}
 	said := &table.Column{Name: "flags", Type: table.String, Codes: make([]int32, b.rows)}
 	known := map[model.Flag]int32{}
 	for i := range b.records {
 		f := model.Flag(b.records[i].Flags)
-		ids[i], flags[i] = b.records[i].ID, f
+		ids.Dict[i], ids.Codes[i], flags[i] = b.records[i].ID, int32(i), f
 		code, ok := known[f]
 		if !ok {
 			code = -1
@@ -213,7 +214,7 @@ func (v *live) appendTable(b *batch) *Problem {
 	}
 	p := model.Predictions{Outputs: b.outputs, Flags: flags}
 	version := &table.Column{Name: "model_version", Type: table.String, Dict: []string{v.version}, Codes: make([]int32, b.rows)}
-	cols := append([]*table.Column{table.Strings(idField, ids)}, p.Columns(v.model.Template)...)
+	cols := append([]*table.Column{ids}, p.Columns(v.model.Template)...)
 	t, err := table.New(append(cols, version, said)...)
 	out := bytes.NewBuffer(b.out)
 	if err == nil && b.answer == mediaCSV {

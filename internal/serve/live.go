@@ -149,8 +149,12 @@ func (v *live) rehearse(b *batch, body []byte) error {
 func (v *live) predict(b *batch) error {
 	n, k := len(v.plan.cols), v.model.Template.Outputs()
 	values := v.repaired(b)
-	if b.encoded != nil && len(b.repaired) == 0 {
-		b.outputs = append(b.outputs[:0], v.model.PredictBatch(b.encoded, 1).Outputs...)
+	if b.rows >= manyRows {
+		enc := b.encoded
+		if enc == nil || len(b.repaired) > 0 {
+			enc = v.model.Encoder().Columns(b.columns(values, n, len(v.model.Template.Columns)))
+		}
+		b.outputs = append(b.outputs[:0], v.model.PredictBatch(enc, 1).Outputs...)
 	} else {
 		b.outputs = sized(b.outputs, b.rows*k)
 		for i := range b.rows {
@@ -163,6 +167,22 @@ func (v *live) predict(b *batch) error {
 		}
 	}
 	return nil
+}
+
+// manyRows is from how many rows on it pays to predict them column by column.
+const manyRows = 16
+
+// columns are the first k of the n values of each row, column by column.
+func (b *batch) columns(values []float64, n, k int) [][]float64 {
+	all := make([]float64, b.rows*k)
+	out := make([][]float64, k)
+	for c := range out {
+		out[c] = all[c*b.rows : (c+1)*b.rows]
+		for i := range out[c] {
+			out[c][i] = values[i*n+c]
+		}
+	}
+	return out
 }
 
 // repaired are b.values with the repairs made, which b.repaired tells of; b.values

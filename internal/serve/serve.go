@@ -94,7 +94,7 @@ type Limits struct {
 	Rows          int           // of one request; 1000
 	BulkBytes     int           // BodyBytes of requests in CSV or Arrow; 16 MiB
 	BulkRows      int           // Rows of those; 100,000
-	Bulk          int           // those worked on at once; as many as cores
+	Bulk          int           // those worked on at once; two a core
 	InFlight      int           // requests worked on at once; 512. More are shed, not queued
 	Connections   int           // open at once; 1024. More wait in the kernel's queue
 }
@@ -110,7 +110,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Rows, 1000)
 	set(&l.BulkBytes, 16<<20)
 	set(&l.BulkRows, 100_000)
-	set(&l.Bulk, runtime.GOMAXPROCS(0))
+	set(&l.Bulk, 2*runtime.GOMAXPROCS(0))
 	set(&l.InFlight, 512)
 	set(&l.Connections, 1024)
 	return l
