@@ -105,7 +105,7 @@ func exitCode(err error) int {
 		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, train.ErrOtherTask), errors.Is(err, fs.ErrNotExist),
 		errors.Is(err, errBadData):
 		return exitData
-	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &dns), errors.As(err, &address):
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &dns), errors.As(err, &address):
 		return exitUnreachable
 	default:
 		return exitUnexpected
