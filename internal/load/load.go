@@ -52,7 +52,7 @@ type Result struct {
 	Statuses map[string]int64 `json:"statuses"`
 	Errors   map[string]int64 `json:"errors"`
 	// Latency counts from when a request was due, Service from when it was sent;
-	// without a rate they are the same. Both are of all answers.
+	// without a rate they are the same. Both are of answers of 2xx alone.
 	Latency Quantiles `json:"latency_ms"`
 	Service Quantiles `json:"service_ms"`
 	// Unsent are the requests that were due and never sent, because all
@@ -173,6 +173,9 @@ func (t *tally) ask(ctx context.Context, client *http.Client, o *Options, due ti
 		return
 	}
 	t.statuses[fmt.Sprint(status)]++
+	if status/100 != 2 {
+		return // a refusal is quick, and would flatter
+	}
 	record(t.latency, end.Sub(due))
 	record(t.service, end.Sub(sent))
 }

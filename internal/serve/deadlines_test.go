@@ -64,7 +64,7 @@ func TestLazyDeadlinesAreKept(t *testing.T) {
 		t.Errorf("%v after %v", err, took)
 	}
 	// Taken away, after it was over: a read waits for what comes.
-	c.SetReadDeadline(time.Time{}) //nolint:errcheck // of a connection that is open
+	c.SetReadDeadline(time.Time{})                                           //nolint:errcheck // of a connection that is open
 	time.AfterFunc(30*time.Millisecond, func() { there.Write([]byte("x")) }) //nolint:errcheck // read below
 	if took, err := read(); err != nil || took < 20*time.Millisecond {
 		t.Errorf("%v after %v", err, took)

@@ -211,14 +211,11 @@ func (rt *route) serve(w *response, r *http.Request) {
 		case s.bulk <- struct{}{}:
 			defer func() { <-s.bulk }()
 		default:
-			rt.tell(w, s.busy(cap(s.bulk)))
+			rt.tell(w, s.busy())
 			return
 		}
 	}
-	p := s.read(b, r)
-	if p == nil {
-		p = rt.work(r, b)
-	}
+	p := rt.readAndWork(r, b)
 	if p != nil {
 		rt.tell(w, p)
 	} else {
@@ -230,24 +227,54 @@ func (rt *route) serve(w *response, r *http.Request) {
 	}
 }
 
+// readAndWork reads the body and runs the handler. A large body is refused unread
+// while too much of such is held, so that many clients that send slowly cost no
+// more memory than Limits.HeldBytes and little traffic goes on.
+func (rt *route) readAndWork(r *http.Request, b *batch) *Problem {
+	s := rt.s
+	size := r.ContentLength
+	if size < 0 {
+		size = int64(s.o.Limits.BodyBytes)
+	}
+	if size > largeBody && !b.media.tabular() && size <= int64(s.o.Limits.BodyBytes) {
+		defer s.held.Add(-size)
+		if s.held.Add(size) > s.o.Limits.HeldBytes {
+			return s.busy()
+		}
+	}
+	if p := s.read(b, r); p != nil {
+		return p
+	}
+	return rt.work(r, b)
+}
+
+// largeBody is what a body may have without being counted among those held.
+const largeBody = 64 << 10
+
 // keptBytes is how large the memory of a request may be to be used again.
 const keptBytes = 4 << 20
 
 // busy sheds a request.
-func (s *Server) busy(working int) *Problem {
+func (s *Server) busy() *Problem {
 	s.metrics.shed.Inc()
-	p := problem(http.StatusServiceUnavailable, "overloaded", "Too many requests in flight", "The server works on %d requests already; try again.", working)
+	p := problem(http.StatusServiceUnavailable, "overloaded", "Too much is in flight", "The server works on as much as it can already; try again.")
 	p.retry = time.Second
 	return p
 }
 
-// work runs the handler unless too many run already, and gives its place back
-// even when it panics.
+// work runs the handler unless too much is worked on already, and gives its place
+// back even when it panics. Bytes are counted beside requests: of small requests
+// many wait for the log together, while of large ones a few keep all cores busy
+// and more would only wait for one another.
 func (rt *route) work(r *http.Request, b *batch) *Problem {
-	s := rt.s
-	defer s.inFlight.Add(-1)
-	if s.inFlight.Add(1) > int64(s.o.Limits.InFlight) {
-		return s.busy(s.o.Limits.InFlight)
+	s, size := rt.s, int64(len(b.body))
+	defer func() {
+		s.inFlight.Add(-1)
+		s.working.Add(-size)
+	}()
+	n, bytes := s.inFlight.Add(1), s.working.Add(size)
+	if n > int64(s.o.Limits.InFlight) || n > 1 && bytes > s.o.Limits.WorkBytes {
+		return s.busy()
 	}
 	return rt.post(r, b)
 }

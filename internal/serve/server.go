@@ -22,6 +22,8 @@ type Server struct {
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection
 	inFlight  atomic.Int64  // requests worked on
+	working   atomic.Int64  // bytes of their bodies
+	held      atomic.Int64  // bytes of large bodies that are read or worked on
 	bulk      chan struct{} // those of them that hold a table
 	batches   sync.Pool     // *batch
 	responses sync.Pool     // *response

@@ -347,3 +347,31 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeBodiesAreBounded sheds large bodies beyond what may be held or worked
+// on, and goes on with small ones.
+func TestLargeBodiesAreBounded(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Limits.HeldBytes, o.Limits.WorkBytes = 300<<10, 200<<10 })
+	large := "[" + strings.Repeat(row+",", 900) + row + "]" // about 100 KB
+	for name, c := range map[string]struct {
+		held, working int64
+		body          string
+		status        int
+	}{
+		"nothing else":         {0, 0, large, 200},
+		"held":                 {290 << 10, 0, large, 503},
+		"held, but small":      {290 << 10, 0, row, 200},
+		"worked on":            {0, 190 << 10, large, 503},
+		"worked on, and small": {0, 190 << 10, row, 200},
+	} {
+		r.held.Store(c.held)
+		r.working.Store(c.working)
+		r.inFlight.Store(min(c.working, 1))
+		if w := r.send("POST", "/predict", c.body); w.Code != c.status {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if r.held.Load() != c.held || r.working.Load() != c.working {
+			t.Errorf("%s: %d held, %d worked on, expected as before", name, r.held.Load(), r.working.Load())
+		}
+	}
+}
