@@ -147,7 +147,8 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		hs.TLSConfig = c.Config()
 		serve = func(ln net.Listener) error { return hs.ServeTLS(ln, "", "") }
 	}
-	tasks.Go(func() { served <- serve(limitConnections(ln, l.Connections)) })
+	limited := limitConnections(ln, l.Connections)
+	tasks.Go(func() { served <- serve(limited) })
 	s.warnOpen(ln.Addr())
 	s.o.Logger.Info("serving", "address", ln.Addr().String(), "version", s.holder.version(), "logging", s.o.Log != nil)
 	s.o.Supervisor.ready(s.status)
@@ -157,16 +158,29 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), errors.Join(err, hs.Close()))
 	case <-ctx.Done():
 	}
-	return s.drain(hs)
+	return s.drain(hs, limited)
 }
 
-func (s *Server) drain(hs *http.Server) error {
+// drain answers whoever was let in, and ends. Package http's own Shutdown drops a
+// request that it reads after it began; so first nobody else is let in, every
+// connection is closed behind its answer, and Shutdown finds none.
+func (s *Server) drain(hs *http.Server, ln *limitedListener) error {
 	s.draining.Store(true)
 	s.o.Supervisor.notify("STOPPING=1\nSTATUS=draining")
 	s.o.Logger.Info("draining", "delay", s.o.DrainDelay, "timeout", s.o.DrainTimeout)
 	time.Sleep(s.o.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
+	if err := ln.Close(); err != nil { // of a socket that systemd holds this is one end only
+		s.o.Logger.Warn("close the listener", "err", err)
+	}
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		hs.SetKeepAlivesEnabled(false) // closes those that are idle by now
+		if ln.open() == 0 || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(pause)
+	}
 	if err := hs.Shutdown(ctx); err != nil {
 		return fmt.Errorf("drain: requests were still in flight after %v: %w", s.o.DrainTimeout, errors.Join(err, hs.Close()))
 	}

@@ -109,7 +109,7 @@ func (sv Supervisor) reloading() {
 }
 
 // limitConnections lets at most n connections be open at once.
-func limitConnections(ln net.Listener, n int) net.Listener {
+func limitConnections(ln net.Listener, n int) *limitedListener {
 	return &limitedListener{Listener: ln, free: make(chan struct{}, n), done: make(chan struct{})}
 }
 
@@ -134,9 +134,16 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	return &limitedConn{Conn: &lazyDeadlines{Conn: c}, free: l.free}, nil
 }
 
-func (l *limitedListener) Close() error {
-	l.close.Do(func() { close(l.done) })
-	return l.Listener.Close()
+// open is how many connections are.
+func (l *limitedListener) open() int { return len(l.free) }
+
+// Close may be called again, by package http.
+func (l *limitedListener) Close() (err error) {
+	l.close.Do(func() {
+		close(l.done)
+		err = l.Listener.Close()
+	})
+	return err
 }
 
 type limitedConn struct {
