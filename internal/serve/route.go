@@ -242,6 +242,9 @@ func (rt *route) readAndWork(r *http.Request, b *batch) *Problem {
 			return s.busy()
 		}
 	}
+	if size > heavyBody && s.inFlight.Load() > 0 && s.working.Load()+size > s.o.Limits.WorkBytes {
+		return s.busy() // it would be refused once it is read, too
+	}
 	if p := s.read(b, r); p != nil {
 		return p
 	}
@@ -276,8 +279,16 @@ func (rt *route) work(r *http.Request, b *batch) *Problem {
 	if n > int64(s.o.Limits.InFlight) || n > 1 && bytes > s.o.Limits.WorkBytes {
 		return s.busy()
 	}
+	if size > heavyBody {
+		// In turn, a few at a time: side by side they would all be late.
+		s.heavy <- struct{}{}
+		defer func() { <-s.heavy }()
+	}
 	return rt.post(r, b)
 }
+
+// heavyBody is what a body may have to be worked on without waiting in turn.
+const heavyBody = 16 << 10
 
 // read fills b.body.
 func (s *Server) read(b *batch, r *http.Request) *Problem {

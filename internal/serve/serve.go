@@ -96,7 +96,7 @@ type Limits struct {
 	BulkRows      int           // Rows of those; 100,000
 	Bulk          int           // those worked on at once; two a core
 	InFlight      int           // requests worked on at once; 512. More are shed, not queued
-	WorkBytes     int64         // of the bodies that are worked on at once; 1 MiB a core. One is always taken
+	WorkBytes     int64         // of the bodies that are worked on at once; 2 MiB a core. One is always taken
 	HeldBytes     int64         // of the large bodies that are read or worked on; 64 MiB
 	Connections   int           // open at once; 1024. More wait in the kernel's queue
 }
@@ -114,7 +114,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BulkRows, 100_000)
 	set(&l.Bulk, 2*runtime.GOMAXPROCS(0))
 	set(&l.InFlight, 512)
-	set(&l.WorkBytes, int64(runtime.GOMAXPROCS(0))<<20)
+	set(&l.WorkBytes, int64(runtime.GOMAXPROCS(0))<<21)
 	set(&l.HeldBytes, 64<<20)
 	set(&l.Connections, 1024)
 	return l

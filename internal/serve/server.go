@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type Server struct {
 	inFlight  atomic.Int64  // requests worked on
 	working   atomic.Int64  // bytes of their bodies
 	held      atomic.Int64  // bytes of large bodies that are read or worked on
+	heavy     chan struct{} // requests with many rows that have their turn
 	bulk      chan struct{} // those of them that hold a table
 	batches   sync.Pool     // *batch
 	responses sync.Pool     // *response
@@ -57,6 +59,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.shadow.s, s.shadow.queue = s, make(chan *shadowRows, shadowQueue+o.Limits.InFlight)
 	s.shadow.spare.New = func() any { return new(shadowRows) }
+	s.heavy = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	s.bulk = make(chan struct{}, o.Limits.Bulk)
 	s.batches.New = func() any { return new(batch) }
 	s.responses.New = func() any { return new(response) }
