@@ -5,13 +5,16 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/healml/healml/internal/onnx"
+	"github.com/healml/healml/internal/registry"
 )
 
 func newExportCommand(a *app) *cobra.Command {
 	var format, out string
 	var force bool
 	cmd := &cobra.Command{
-		Use:     "export [VERSION] --format mlflow|lightgbm --out PATH",
+		Use:     "export [VERSION] --format mlflow|lightgbm|onnx --out PATH",
 		Short:   "Hand a version to other systems",
 		Example: "  healml export --format mlflow --out sales-model",
 		Args:    atMostOneArg("VERSION"),
@@ -24,7 +27,7 @@ func newExportCommand(a *app) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&format, "format", "mlflow", "mlflow (a model directory) or lightgbm (a text file)")
+	f.StringVar(&format, "format", "mlflow", "mlflow (a model directory), lightgbm (a text file) or onnx (a graph from raw columns)")
 	f.StringVar(&out, "out", "", "where to write it")
 	f.BoolVar(&force, "force", false, "replace what is there")
 	return cmd
@@ -43,8 +46,13 @@ func runExport(a *app, name, format, out string, force bool) error {
 		err = loaded.ExportMLflow(out, force)
 	case "lightgbm":
 		err = loaded.ExportLightGBM(out, force)
+	case "onnx":
+		var graph []byte
+		if graph, err = onnx.Encode(loaded.Model, version); err == nil {
+			err = registry.ExportFile(out, graph, force)
+		}
 	default:
-		return usageError{fmt.Errorf("--format is %q, expected mlflow or lightgbm", format)}
+		return usageError{fmt.Errorf("--format is %q, expected mlflow, lightgbm or onnx", format)}
 	}
 	if err != nil {
 		return err

@@ -16,7 +16,8 @@ import (
 // TestOthersReadIt trains on real data and has the others read all of it: the
 // model through MLflow on raw columns and through LightGBM on encoded ones,
 // with the predictions that healml makes; the log, the reference and the
-// report through pyarrow and DuckDB. Then it serves, and the clients of MLflow's
+// report through pyarrow and DuckDB; ONNX Runtime predicts from raw columns.
+// Then it serves, and the clients of MLflow's
 // scoring protocol and of the Open Inference Protocol ask for the same.
 func TestOthersReadIt(t *testing.T) {
 	python, shared := testdata.Python(t), testdata.Shared(t)
@@ -55,6 +56,9 @@ func TestOthersReadIt(t *testing.T) {
 		args = append(args, found...)
 	}
 	script(t, python, args...)
+	graph := filepath.Join(root, "model.onnx")
+	healml("0", "export", "--format", "onnx", "--out", graph)
+	script(t, python, filepath.Join("testdata", "onnx.py"), graph, raw, predicted, "sales")
 	s := serveOn(t, root)
 	script(t, python, filepath.Join("testdata", "clients.py"), s.url, versions[0], raw, "sales")
 }

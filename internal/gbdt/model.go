@@ -92,6 +92,13 @@ func (t *Tree) NumLeaves() int { return len(t.LeafValue) }
 // NumSets is the number of category sets.
 func (t *Tree) NumSets() int { return max(len(t.CatBoundaries)-1, 0) }
 
+// Set is the category set of an inner node that tests membership in one: bit v of
+// the words stands for category v.
+func (t *Tree) Set(node int) []uint32 {
+	i := int(t.Threshold[node])
+	return t.CatThreshold[t.CatBoundaries[i]:t.CatBoundaries[i+1]]
+}
+
 // NumOutputs is the number of values that a prediction holds: 1, or the
 // number of classes for a multiclass model. A binary model has 1, the
 // probability of class 1.

@@ -8,16 +8,17 @@ import (
 	"strings"
 )
 
-// link is the function from raw scores to predictions.
-type link uint8
+// Link is the function from raw scores to predictions.
+type Link uint8
 
+// The links.
 const (
-	linkIdentity link = iota
-	linkSquare        // sign(x)·x², undoing the square root of the labels
-	linkExp           // e^x
-	linkSigmoid       // 1/(1+e^(−αx)), each output on its own
-	linkSoftmax       // over all outputs
-	linkLog1pExp      // log(1+e^x)
+	LinkIdentity Link = iota
+	LinkSquare        // sign(x)·x², undoing the square root of the labels
+	LinkExp           // e^x
+	LinkSigmoid       // 1/(1+e^(−αx)), each output on its own
+	LinkSoftmax       // over all outputs
+	LinkLog1pExp      // log(1+e^x)
 )
 
 // Objective is a parsed objective line.
@@ -25,28 +26,28 @@ type Objective struct {
 	Name    string  // LightGBM's canonical name; empty for raw output
 	Outputs int     // number of classes that the line states, or 0
 	Sigmoid float64 // α of binary and multiclassova, 1 elsewhere
-	link    link
+	link    Link
 }
 
 // links lists the objectives that are known, with their output functions.
-var links = map[string]link{
-	"":                     linkIdentity,
-	"regression":           linkIdentity,
-	"regression_l1":        linkIdentity,
-	"huber":                linkIdentity,
-	"fair":                 linkIdentity,
-	"quantile":             linkIdentity,
-	"mape":                 linkIdentity,
-	"lambdarank":           linkIdentity,
-	"rank_xendcg":          linkIdentity,
-	"poisson":              linkExp,
-	"gamma":                linkExp,
-	"tweedie":              linkExp,
-	"binary":               linkSigmoid,
-	"multiclassova":        linkSigmoid,
-	"cross_entropy":        linkSigmoid,
-	"multiclass":           linkSoftmax,
-	"cross_entropy_lambda": linkLog1pExp,
+var links = map[string]Link{
+	"":                     LinkIdentity,
+	"regression":           LinkIdentity,
+	"regression_l1":        LinkIdentity,
+	"huber":                LinkIdentity,
+	"fair":                 LinkIdentity,
+	"quantile":             LinkIdentity,
+	"mape":                 LinkIdentity,
+	"lambdarank":           LinkIdentity,
+	"rank_xendcg":          LinkIdentity,
+	"poisson":              LinkExp,
+	"gamma":                LinkExp,
+	"tweedie":              LinkExp,
+	"binary":               LinkSigmoid,
+	"multiclassova":        LinkSigmoid,
+	"cross_entropy":        LinkSigmoid,
+	"multiclass":           LinkSoftmax,
+	"cross_entropy_lambda": LinkLog1pExp,
 }
 
 var objectiveAliases = map[string]string{
@@ -89,8 +90,8 @@ func ParseObjective(line string) (Objective, error) {
 	for _, f := range fields[1:] {
 		key, value, _ := strings.Cut(f, ":")
 		switch {
-		case key == "sqrt" && o.link == linkIdentity && name != "huber":
-			o.link = linkSquare
+		case key == "sqrt" && o.link == LinkIdentity && name != "huber":
+			o.link = LinkSquare
 		case key == "sigmoid" && (name == "binary" || name == "multiclassova"):
 			a, err := strconv.ParseFloat(value, 64)
 			if err != nil || !(a > 0) || math.IsInf(a, 0) {
@@ -111,26 +112,29 @@ func ParseObjective(line string) (Objective, error) {
 	return o, nil
 }
 
+// Link is the objective's link.
+func (o *Objective) Link() Link { return o.link }
+
 // Apply turns raw scores into predictions in place. Softmax subtracts the
 // greatest score first, so finite scores never overflow.
 func (o *Objective) Apply(scores []float64) {
 	switch o.link {
-	case linkIdentity:
-	case linkSquare:
+	case LinkIdentity:
+	case LinkSquare:
 		for i, x := range scores {
 			scores[i] = math.Copysign(x*x, x)
 		}
-	case linkExp:
+	case LinkExp:
 		for i, x := range scores {
 			scores[i] = math.Exp(x)
 		}
-	case linkSigmoid:
+	case LinkSigmoid:
 		for i, x := range scores {
 			scores[i] = 1 / (1 + math.Exp(-o.Sigmoid*x))
 		}
-	case linkSoftmax:
+	case LinkSoftmax:
 		Softmax(scores)
-	case linkLog1pExp:
+	case LinkLog1pExp:
 		for i, x := range scores {
 			scores[i] = math.Log1p(math.Exp(x))
 		}

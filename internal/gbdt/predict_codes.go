@@ -122,8 +122,7 @@ func (n nodeAt) rule() uint8 {
 }
 
 func (n nodeAt) set() []uint32 {
-	i, b := int(n.threshold()), n.tree.CatBoundaries
-	return n.tree.CatThreshold[b[i]:b[i+1]]
+	return n.tree.Set(n.node)
 }
 
 // addNumber makes the columns of a feature with thresholds.

@@ -88,12 +88,18 @@ func replaceable(out string, force bool) error {
 // They read features, not raw columns: template.json says how to make the one
 // from the other. An existing file is replaced only with force.
 func (l *Loaded) ExportLightGBM(out string, force bool) error {
-	if _, err := os.Lstat(out); err == nil && !force {
-		return fmt.Errorf("export: %w", &ExistsError{Path: out, Reason: "exists", Hint: "name another file, or replace it with --force"})
-	}
 	b, err := l.file(lightgbmFile)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
+	}
+	return ExportFile(out, b, force)
+}
+
+// ExportFile writes a file made of a version to out. What is there is replaced
+// only with force; otherwise the error is an *[ExistsError].
+func ExportFile(out string, b []byte, force bool) error {
+	if _, err := os.Lstat(out); err == nil && !force {
+		return fmt.Errorf("export: %w", &ExistsError{Path: out, Reason: "exists", Hint: "name another file, or replace it with --force"})
 	}
 	if err := durable.WriteFile(out, b); err != nil {
 		return fmt.Errorf("export: %w", err)

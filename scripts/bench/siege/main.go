@@ -51,7 +51,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // below the directory for temporary files
 	for _, part := range []string{"exported_model", "healml.yaml"} {
 		if err := copyTree(filepath.Join(*root, part), filepath.Join(dir, part)); err != nil && part == "exported_model" {
 			return err
@@ -126,8 +126,7 @@ func serve(dir string, s *socket, env ...string) (*server, error) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	p.stop()
-	return nil, fmt.Errorf("the server does not get ready: %s", p.out.String())
+	return nil, fmt.Errorf("the server does not get ready: %w: %s", p.stop(), p.out.String())
 }
 
 func (p *server) stop() error {
@@ -165,11 +164,13 @@ func example(url string) ([]byte, error) {
 	defer resp.Body.Close()
 	var doc struct {
 		Components struct {
-			Schemas struct{ Row struct{ Examples []json.RawMessage } }
+			Schemas struct {
+				Row struct{ Examples []json.RawMessage }
+			}
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil || len(doc.Components.Schemas.Row.Examples) == 0 {
-		return nil, fmt.Errorf("no example row: %v", err)
+		return nil, fmt.Errorf("no example row: %w", err)
 	}
 	return doc.Components.Schemas.Row.Examples[0], nil
 }
@@ -212,7 +213,7 @@ func ask(url string, body []byte, clients int, keepAlive bool) *traffic {
 				err = json.NewDecoder(resp.Body).Decode(&rows)
 				resp.Body.Close()
 				if resp.StatusCode != http.StatusOK || err != nil || len(rows) == 0 {
-					t.fail(fmt.Errorf("status %d, %v", resp.StatusCode, err))
+					t.fail(fmt.Errorf("status %d, %w", resp.StatusCode, err))
 					continue
 				}
 				t.answers.Add(1)
@@ -244,7 +245,7 @@ func (t *traffic) end(what string) {
 func swaps(dir string) error {
 	versions, err := filepath.Glob(filepath.Join(dir, "exported_model", "v*-*"))
 	if err != nil || len(versions) < 2 {
-		return fmt.Errorf("the root needs two versions, it has %d (%v)", len(versions), err)
+		return fmt.Errorf("the root needs two versions, it has %d (%w)", len(versions), err)
 	}
 	sock, err := newSocket()
 	if err != nil {
@@ -376,13 +377,12 @@ func abuse(dir string) error {
 	at := strings.TrimPrefix(p.url, "http://")
 	t := ask(p.url, many(row, 1), 4, true)
 	before, _ := p.memory()
-	step := func(what string, f func() error) error {
+	step := func(what string, f func() error) {
 		from := t.answers.Load()
 		begin := time.Now()
 		err := f()
 		now, most := p.memory()
 		fmt.Printf("  %s: memory %.0f MB, at most %.0f; %.0f answers a second meanwhile; %v\n", what, now, most, float64(t.answers.Load()-from)/time.Since(begin).Seconds(), errorText(err))
-		return nil
 	}
 	fmt.Printf("abuse, from %.0f MB on:\n", before)
 	n := times(10000)
