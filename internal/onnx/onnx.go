@@ -169,13 +169,13 @@ func (g *graph) inputsOf() {
 			declared[c.Name] = true
 			g.declare(c)
 		}
-		switch {
-		case c.Kind == schema.Categorical:
+		switch c.Kind {
+		case schema.Categorical:
 			if codes[c.Name] == "" {
 				codes[c.Name] = g.codes(c)
 			}
 			g.features = append(g.features, codes[c.Name])
-		case c.Kind == schema.Time:
+		case schema.Time:
 			g.features = append(g.features, g.calendarOf(c.Name, f.Op))
 		default:
 			g.features = append(g.features, c.Name)
