@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -83,7 +82,14 @@ func runActuals(a *app, file, source string) error {
 	truth.Name = predlog.ColumnActual
 	id := t.Column(predlog.ColumnID)
 	if id == nil {
-		if id, err = a.match(file, t, tmpl, &truth, &res); err != nil {
+		if t, err = a.hidden(file, t, tmpl); err != nil {
+			return err
+		}
+		var waiting []int
+		if id, waiting, err = a.match(file, t, tmpl, &truth, &res); err != nil {
+			return err
+		}
+		if err := a.keepKeyed(t, tmpl, waiting, source, hash); err != nil {
 			return err
 		}
 		hash += "|" + strings.Join(id.Dict, ",") // the same file may match more later
@@ -101,8 +107,9 @@ func runActuals(a *app, file, source string) error {
 			return err
 		}
 	}
+	a.settleKeyed()
 	if res.Unmatched > 0 {
-		a.warn("%d of %d rows match no logged prediction; give the file again once they are logged", res.Unmatched, res.Rows)
+		a.warn("%d of %d rows match no logged prediction; they are kept until it is", res.Unmatched, res.Rows)
 	}
 	return a.print(res, func(w io.Writer) error {
 		if res.Already {
@@ -127,9 +134,10 @@ func checkClasses(file string, c *table.Column, tmpl *schema.Template) error {
 	return nil
 }
 
-// match finds the predictions that the rows of t mean by the input columns
-// that t has, and returns their ids with truth laid out beside them.
-func (a *app) match(file string, t *table.Table, tmpl *schema.Template, truth *table.Column, res *actualsResult) (*table.Column, error) {
+// match finds the predictions that the rows of t mean by the input columns that
+// t has, and returns their ids with truth laid out beside them, and the rows with
+// a value that mean none.
+func (a *app) match(file string, t *table.Table, tmpl *schema.Template, truth *table.Column, res *actualsResult) (*table.Column, []int, error) {
 	var keys []string
 	for _, c := range tmpl.Columns {
 		if t.Column(c.Name) != nil {
@@ -137,47 +145,37 @@ func (a *app) match(file string, t *table.Table, tmpl *schema.Template, truth *t
 		}
 	}
 	if len(keys) == 0 {
-		return nil, &table.Error{File: file, Want: fmt.Sprintf("a column prediction_id, or input columns such as %q to know the predictions by", tmpl.Columns[0].Name)}
+		return nil, nil, &table.Error{File: file, Want: fmt.Sprintf("a column prediction_id, or input columns such as %q to know the predictions by", tmpl.Columns[0].Name)}
 	}
 	rowsOf := map[string][]int{}
 	for i := range t.NumRows() {
 		k := keyOf(t, keys, i)
 		rowsOf[k] = append(rowsOf[k], i)
 	}
-	var pairs []pair
-	findings, err := predlog.Scan(a.predictions(), 0, a.now().UnixMicro()+1, append(slices.Clone(keys), predlog.ColumnID), func(logged *table.Table) error {
-		id := logged.Column(predlog.ColumnID)
-		for i := range logged.NumRows() {
-			for _, r := range rowsOf[keyOf(logged, keys, i)] {
-				pairs = append(pairs, pair{r, id.Text(i)})
-			}
-		}
-		return nil
-	})
+	pairs, err := a.pairs([]keyed{{keys, rowsOf}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, f := range findings {
-		a.warn("%v", f)
-	}
-	// An order that does not depend on which rows are sealed: it names the batch.
-	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Or(cmp.Compare(x.row, y.row), cmp.Compare(x.id, y.id)) })
 	ids, rows := make([]string, len(pairs)), make([]int, len(pairs))
 	found := make([]int, t.NumRows())
 	for i, p := range pairs {
 		ids[i], rows[i] = p.id, p.row
 		found[p.row]++
 	}
-	for _, n := range found {
+	var waiting []int
+	for i, n := range found {
 		switch {
 		case n == 0:
 			res.Unmatched++
+			if !truth.Missing(i) {
+				waiting = append(waiting, i)
+			}
 		case n > 1:
 			res.Ambiguous++
 		}
 	}
 	*truth = *truth.Take(rows)
-	return table.Strings(predlog.ColumnID, ids), nil
+	return table.Strings(predlog.ColumnID, ids), waiting, nil
 }
 
 // pair is a row of the file and a prediction that it means.

@@ -165,6 +165,7 @@ func runDrift(ctx context.Context, a *app, w liveWindow) error {
 	if err := w.settle(a.registry(), loaded); err != nil {
 		return err
 	}
+	a.settleKeyed()
 	r, live, err := a.compareLive(ctx, loaded, w)
 	if err != nil {
 		return err

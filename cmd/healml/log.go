@@ -46,8 +46,10 @@ so that memory does not grow with it: by day and, of one day, as logged.`,
 // logs are the two logs by name.
 func (a *app) logs() []struct{ name, dir string } {
 	logs := []struct{ name, dir string }{{"predictions", a.predictions()}, {"actuals", a.actuals()}}
-	if _, err := os.Stat(a.shadowLog()); err == nil {
-		logs = append(logs, struct{ name, dir string }{"shadow", a.shadowLog()})
+	for _, l := range []struct{ name, dir string }{{"shadow", a.shadowLog()}, {"keyed", a.keyedLog()}} {
+		if _, err := os.Stat(l.dir); err == nil {
+			logs = append(logs, l)
+		}
 	}
 	return logs
 }
@@ -178,6 +180,7 @@ func runLogCompact(a *app) error {
 	littleMemory()
 	stats := map[string]compaction{}
 	var errs error
+	a.settleKeyed()
 	for _, l := range a.logs() {
 		var c compaction
 		var err error

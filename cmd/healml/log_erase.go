@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +53,15 @@ type erasure struct {
 	Proven      bool               `json:"proven"`  // nothing is left of them
 	Predictions predlog.EraseStats `json:"predictions"`
 	Actuals     predlog.EraseStats `json:"actuals"`
+	// Beside are the logs that few roots have: shadow, keyed.
+	Beside map[string]predlog.EraseStats `json:"beside,omitempty"`
+}
+
+// logs are the statistics of each log by its name.
+func (e *erasure) logs() map[string]predlog.EraseStats {
+	all := map[string]predlog.EraseStats{"predictions": e.Predictions, "actuals": e.Actuals}
+	maps.Copy(all, e.Beside)
+	return all
 }
 
 func runLogErase(a *app, o eraseOptions) error {
@@ -98,26 +109,55 @@ func runLogErase(a *app, o eraseOptions) error {
 	if e.Actuals, err = predlog.Erase(a.actuals(), predlog.Match{Column: predlog.ColumnID, Values: ids}, opts); err != nil {
 		return err
 	}
+	proven, err := a.eraseBeside(&e, m, ids, opts)
+	if err != nil {
+		return err
+	}
 	// While actuals are left the predictions must still name them.
-	if e.Actuals.Proven() {
+	if proven = proven && e.Actuals.Proven(); proven {
 		if e.Predictions, err = predlog.Erase(a.predictions(), m, opts); err != nil {
 			return err
 		}
 	}
-	e.Proven = e.Actuals.Proven() && e.Predictions.Proven()
+	e.Proven = proven && e.Predictions.Proven()
 	if err := a.print(e, e.text); err != nil {
 		return err
 	}
 	return e.outcome()
 }
 
+// eraseBeside removes what challengers said of the rows, and what came true of
+// rows with the value that wait for their prediction.
+func (a *app) eraseBeside(e *erasure, m predlog.Match, ids map[string]bool, o predlog.EraseOptions) (proven bool, err error) {
+	proven = true
+	for _, l := range a.logs() {
+		match := predlog.Match{Column: predlog.ColumnID, Values: ids}
+		switch l.name {
+		case "shadow":
+		case "keyed":
+			match = m
+		default:
+			continue
+		}
+		s, err := predlog.Erase(l.dir, match, o)
+		if err != nil {
+			return false, err
+		}
+		if e.Beside == nil {
+			e.Beside = map[string]predlog.EraseStats{}
+		}
+		e.Beside[l.name] = s
+		proven = proven && s.Proven()
+	}
+	return proven, nil
+}
+
 func (e *erasure) text(w io.Writer) error {
-	for _, l := range []struct {
-		name string
-		s    predlog.EraseStats
-	}{{"predictions", e.Predictions}, {"actuals", e.Actuals}} {
-		fmt.Fprintf(w, "%s: %d rows removed, %d files rewritten, %d removed; %d rows read back\n", l.name, l.s.Rows, l.s.Rewritten, l.s.Removed, l.s.Kept)
-		for _, f := range l.s.Findings {
+	logs := e.logs()
+	for _, name := range slices.SortedFunc(maps.Keys(logs), func(x, y string) int { return cmp.Compare(y, x) }) {
+		l := logs[name]
+		fmt.Fprintf(w, "%s: %d rows removed, %d files rewritten, %d removed; %d rows read back\n", name, l.Rows, l.Rewritten, l.Removed, l.Kept)
+		for _, f := range l.Findings {
 			fmt.Fprintf(w, "  not searched: %v\n", f)
 		}
 	}
@@ -130,12 +170,14 @@ func (e *erasure) text(w io.Writer) error {
 
 // outcome is why the erasure is not proven, nil when it is.
 func (e *erasure) outcome() error {
-	open := e.Predictions.Open + e.Actuals.Open
-	aside := e.Predictions.Quarantined + e.Actuals.Quarantined
+	open, aside, findings := int64(0), 0, 0
+	for _, l := range e.logs() {
+		open, aside, findings = open+l.Open, aside+l.Quarantined, findings+len(l.Findings)
+	}
 	switch {
 	case e.Proven:
 		return nil
-	case len(e.Predictions.Findings)+len(e.Actuals.Findings) > 0:
+	case findings > 0:
 		return fmt.Errorf("%w: not proven: files could not be searched; healml log repair puts them aside, then run this again", errBadData)
 	case aside > 0:
 		return fmt.Errorf("%w: not proven: %d files in wal/quarantine may hold such rows; --quarantined removes them", errBadData, aside)

@@ -69,6 +69,9 @@ nothing is promoted any more until somebody runs healml retrain --thaw.`,
 }
 
 func runRetrain(ctx context.Context, a *app, o retrainOptions) error {
+	if !o.dryRun {
+		a.settleKeyed()
+	}
 	in, err := a.heal(ctx, o)
 	if in == nil {
 		a.gauges = nil // what the last good run found stays

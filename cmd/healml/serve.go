@@ -92,8 +92,8 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 	}
 	defer func() { err = errors.Join(err, actuals.Close()) }()
 	reportRecovery(a.log, predictions.Stats())
-	shadow := &shadowSink{app: a}
-	defer func() { err = errors.Join(err, shadow.close()) }()
+	shadow, keyed := a.shadowSink(), a.keyedSink()
+	defer func() { err = errors.Join(err, shadow.close(), keyed.close()) }()
 	extras, err := a.extras()
 	if err != nil {
 		return err
@@ -120,6 +120,7 @@ func (s *serving) run(ctx context.Context, ln net.Listener) (err error) {
 		Repairs:      a.repairsInForce,
 		Shadow:       a.inShadow(),
 		ShadowLog:    shadow,
+		Keyed:        keyed,
 	})
 	if err != nil {
 		return err

@@ -40,47 +40,61 @@ func (a *app) inShadow() func() (string, error) {
 	}
 }
 
-// shadowSink is the log of what challengers predict in shadow, which is opened
-// when the first does. A crash may lose the newest second of it: it tells how a
-// challenger would have answered, and nobody was answered so.
-type shadowSink struct {
-	app *app
-	mu  sync.Mutex
-	log *predlog.Writer
+// lazyLog is a log that is opened when the first row comes: few servers have a
+// challenger in shadow, or ground truth that comes by key.
+type lazyLog struct {
+	dir     string
+	options predlog.WriterOptions
+	mu      sync.Mutex
+	log     *predlog.Writer
 }
 
-func (s *shadowSink) Append(ctx context.Context, l *predlog.Layout, recs []predlog.Record) error {
-	w, err := s.open()
+func (l *lazyLog) Append(ctx context.Context, layout *predlog.Layout, recs []predlog.Record) error {
+	w, err := l.open()
 	if err != nil {
 		return err
 	}
-	return w.Append(ctx, l, recs)
+	return w.Append(ctx, layout, recs)
 }
 
-func (s *shadowSink) open() (*predlog.Writer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.log != nil {
-		return s.log, nil
+func (l *lazyLog) open() (*predlog.Writer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.log != nil {
+		return l.log, nil
 	}
-	o := s.app.writerOptions(nil)
-	o.Durability, o.SyncEvery = predlog.Interval, time.Second
-	w, err := predlog.OpenWriter(s.app.shadowLog(), o)
+	w, err := predlog.OpenWriter(l.dir, l.options)
 	if err != nil {
-		return nil, fmt.Errorf("open the log of the shadow: %w", err)
+		return nil, fmt.Errorf("open %s: %w", l.dir, err)
 	}
-	s.log = w
+	l.log = w
 	return w, nil
 }
 
-// Healthy is nil: the shadow keeps nobody from answering.
-func (s *shadowSink) Healthy() error { return nil }
+// Healthy is nil: such a log keeps nobody from predicting.
+func (l *lazyLog) Healthy() error { return nil }
 
-func (s *shadowSink) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.log == nil {
+func (l *lazyLog) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.log == nil {
 		return nil
 	}
-	return s.log.Close()
+	return l.log.Close()
+}
+
+// shadowSink is the log of what challengers predict in shadow. A crash may lose
+// the newest second of it: it tells how a challenger would have answered, and
+// nobody was answered so.
+func (a *app) shadowSink() *lazyLog {
+	o := a.writerOptions(nil)
+	o.Durability, o.SyncEvery = predlog.Interval, time.Second
+	return &lazyLog{dir: a.shadowLog(), options: o}
+}
+
+// keyedSink is the log of ground truth that is to be matched by key.
+func (a *app) keyedSink() *lazyLog {
+	o := a.writerOptions(nil)
+	o.Durability = predlog.Ack
+	return &lazyLog{dir: a.keyedLog(), options: o}
 }

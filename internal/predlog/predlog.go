@@ -60,6 +60,12 @@ const (
 	ColumnFlags   = "prediction_flags"
 )
 
+// KeyedTarget is the target of the layout of rows that say what came true of
+// predictions that are known by their columns: such a row has these, then
+// ColumnActual and ColumnActualSource as texts, and a prediction of 0 that means
+// nothing.
+const KeyedTarget = "key"
+
 // The columns of the actuals log, beside [ColumnID].
 const (
 	ColumnActual       = "actual"

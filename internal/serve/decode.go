@@ -30,6 +30,7 @@ type plan struct {
 	lenient bool
 	loose   bool      // NaN stands for null, and fields that no column has are stepped over whatever they hold
 	blank   []float64 // one row of missing values
+	hidden  []bool    // columns of the model that are private and not logged
 }
 
 // What a field name can stand for besides a column.
@@ -45,7 +46,12 @@ func newPlan(e *feature.Encoder, lenient bool, extras ...predlog.Extra) *plan {
 	for _, x := range predlog.NewExtras(t, extras) {
 		cols = append(cols, schema.Column{Name: x.Name, Kind: schema.Text})
 	}
-	p := &plan{encoder: e, cols: cols, index: map[string]int{}, lenient: lenient}
+	p := &plan{encoder: e, cols: cols, index: map[string]int{}, lenient: lenient, hidden: make([]bool, len(t.Columns))}
+	for _, x := range extras {
+		if i := t.Column(x.Name); i >= 0 && x.Key != nil {
+			p.hidden[i] = t.Columns[i].Kind != schema.Text
+		}
+	}
 	for _, name := range append([]string{t.Target, t.Time}, t.Ignored...) {
 		p.index[name] = ignoredField
 	}

@@ -25,6 +25,7 @@ type live struct {
 	loose   *plan // for protocols that other clients speak
 	layout  *predlog.Layout
 	bare    *predlog.Layout // of predictions in shadow
+	keyed   *predlog.Layout // of ground truth without an id
 	since   time.Time
 	example []byte // a request for one row
 	openapi []byte
@@ -53,6 +54,7 @@ func newLive(c *Candidate, lenient bool, extras []predlog.Extra, a about, now ti
 		plan:    newPlan(c.Model.Encoder(), lenient, extras...),
 		layout:  predlog.LayoutWith(t, extras),
 		bare:    bareLayout(c.Model),
+		keyed:   keyedLayout(t, extras),
 		since:   now,
 	}
 	v.loose = newPlan(c.Model.Encoder(), true, extras...)

@@ -135,6 +135,9 @@ type Options struct {
 	Log Sink
 	// Actuals takes ground truth. Nil answers /actuals with 503.
 	Actuals ActualsSink
+	// Keyed takes ground truth of rows that are known by columns instead of an
+	// id, as records of a layout of its own. Nil refuses it.
+	Keyed Sink
 	// Logger takes the server's own log. Nil discards it.
 	Logger *slog.Logger
 	// Extras are columns that requests may carry beside those of the model,
