@@ -67,7 +67,7 @@ before it goes live. One binary, no database, no Python.`,
 	root.AddCommand(
 		newInitCommand(a), newTrainCommand(a), newServeCommand(a), newTokensCommand(a), newPredictCommand(a), newActualsCommand(a),
 		newDriftCommand(a), newRetrainCommand(a), newExportCommand(a), newModelsCommand(a), newReportsCommand(a),
-		newIncidentsCommand(a), newAlertCommand(a), newLogCommand(a), newStatusCommand(a), newHealthCommand(a), newBenchCommand(a), newDoctorCommand(a), newDemoCommand(a), newDrillCommand(a),
+		newIncidentsCommand(a), newAlertCommand(a), newLogCommand(a), newStatusCommand(a), newHealthCommand(a), newScheduleCommand(a), newBenchCommand(a), newDoctorCommand(a), newDemoCommand(a), newDrillCommand(a),
 		newVersionCommand(a), newDocsCommand(root), exitCodesTopic(),
 	)
 	return root

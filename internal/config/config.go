@@ -49,6 +49,8 @@ type Config struct {
 	Models  Models  `mapstructure:"models"`
 	Alert   Alert   `mapstructure:"alert"`
 	Metrics Metrics `mapstructure:"metrics"`
+
+	Schedule Schedule `mapstructure:"schedule"`
 }
 
 // Column fixes what one column is.
@@ -175,6 +177,15 @@ type Alert struct {
 	Repeat         time.Duration `mapstructure:"repeat"` // the same news is not told sooner
 }
 
+// Schedule is when healml schedule runs the jobs: expressions of cron, in the
+// time zone of the machine; "": never.
+type Schedule struct {
+	Drift   string `mapstructure:"drift"`
+	Retrain string `mapstructure:"retrain"`
+	Compact string `mapstructure:"compact"`
+	Prune   string `mapstructure:"prune"`
+}
+
 // Metrics configures what is left for Prometheus.
 type Metrics struct {
 	Textfile string `mapstructure:"textfile"` // directory of node_exporter's textfile collector; "": none
@@ -196,7 +207,9 @@ func Default() *Config {
 		Retrain: Retrain{Cooldown: 20 * time.Hour, MinLabels: 200, Margin: 0.01, Confidence: 0.99, MaxAge: 30 * day, NewLabels: 0.05, MaxRows: 2_000_000, SliceLimit: 1, Budget: time.Minute},
 		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day, Quarantine: true},
 		Models:  Models{Keep: 10},
-		Alert:   Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
+
+		Schedule: Schedule{Drift: "7 * * * *", Retrain: "37 3 * * *", Compact: "17 4 * * *", Prune: "47 4 * * *"},
+		Alert:    Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
 }
 
