@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -28,12 +29,16 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNameRealMetrics finds every metric of the rules in the source that
-// makes it, so that none is renamed under them.
+// TestRulesNameRealMetrics finds every metric of the rules and of the dashboard in
+// the source that makes it, so that none is renamed under them.
 func TestRulesNameRealMetrics(t *testing.T) {
 	b, err := os.ReadFile(rules)
 	if err != nil {
 		t.Fatal(err)
+	}
+	dashboard, err := os.ReadFile("../docker/grafana/healml.json")
+	if err != nil || !json.Valid(dashboard) {
+		t.Fatalf("the dashboard is no JSON: %v", err)
 	}
 	var source bytes.Buffer
 	for _, dir := range []string{"../../internal", "../../cmd"} {
@@ -50,7 +55,7 @@ func TestRulesNameRealMetrics(t *testing.T) {
 		}
 	}
 	// The textfile puts its names together from a part and a suffix.
-	names := regexp.MustCompile(`\b(healml|http)_[a-z0-9_]+`).FindAllString(string(b), -1)
+	names := regexp.MustCompile(`\b(healml|http)_[a-z0-9_]+`).FindAllString(string(b)+string(dashboard), -1)
 	if len(names) < 20 {
 		t.Fatalf("%d metrics were found in the rules", len(names))
 	}
