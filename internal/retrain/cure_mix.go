@@ -41,6 +41,9 @@ type Recorded struct {
 // averaged with weights that follow those losses: w ∝ (loss/least loss)^−10, a
 // power instead of the exponential of Vovk's aggregating algorithm (1990), so
 // that neither the unit of the loss nor the number of rows matters.
+//
+// Windows are compared with one another here, so half the rounds tell enough of
+// blocks that are not part of the proof.
 func (b *backtest) makeRecord(ctx context.Context) error {
 	past := b.blocks[:len(b.blocks)-1]
 	lengths := windows(b.rows.Len())

@@ -360,6 +360,51 @@ func (l *lexer) hex4() (rune, bool) {
 	return r, true
 }
 
+// elements calls read at each element of the array that begins here.
+func (l *lexer) elements(read func() error) error {
+	l.i++
+	for first := true; ; first = false {
+		more, err := l.next(first, ']')
+		if err != nil || !more {
+			return err
+		}
+		if err := read(); err != nil {
+			return err
+		}
+	}
+}
+
+// members calls read at the value of each member of the object that begins here.
+func (l *lexer) members(read func(name string) error) error {
+	l.i++
+	for first := true; ; first = false {
+		more, err := l.next(first, '}')
+		if err != nil || !more {
+			return err
+		}
+		key, err := l.key()
+		if err != nil {
+			return err
+		}
+		if err := read(string(key)); err != nil {
+			return err
+		}
+	}
+}
+
+// only is the value of an array that holds one, as a matrix of one column has
+// it, and any other value as it is.
+func (l *lexer) only(kind token, raw []byte) (token, []byte) {
+	if kind != array {
+		return kind, raw
+	}
+	inner := lexer{b: raw, i: 1, nan: l.nan}
+	if k, r, err := inner.value(maxDepth - 1); err == nil && inner.peek() == ']' {
+		return k, r
+	}
+	return array, nil
+}
+
 // end reports what stands after the value that the body should consist of.
 func (l *lexer) end() error {
 	l.space()

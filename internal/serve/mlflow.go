@@ -69,28 +69,17 @@ func (p *plan) invocation(b *batch, maxRows int) (probabilities bool, err error)
 	}
 	// The keys may come in any order: a first pass finds them.
 	at := map[string]int{}
-	l.i++
-	for first := true; ; first = false {
-		more, err := l.next(first, '}')
-		if err != nil {
-			return false, err
-		}
-		if !more {
-			break
-		}
-		key, err := l.key()
-		if err != nil {
-			return false, err
-		}
-		name := string(key)
+	err = l.members(func(name string) error {
 		if _, twice := at[name]; twice {
 			b.column(name, "given twice")
 		}
 		l.peek()
 		at[name] = l.i
-		if _, _, err := l.value(1); err != nil {
-			return false, err
-		}
+		_, _, err := l.value(1)
+		return err
+	})
+	if err != nil {
+		return false, err
 	}
 	if err := l.end(); err != nil {
 		return false, err
@@ -136,25 +125,16 @@ func (p *plan) frame(b *batch, key string, maxRows int) error {
 	case c == '{' && key == "inputs":
 		return p.columns(b, maxRows)
 	case c == '[' && key != "dataframe_split":
-		l.i++
-		for first := true; ; first = false {
-			more, err := l.next(first, ']')
-			if err != nil || !more {
-				return err
-			}
+		return l.elements(func() error {
 			if err := p.openOf(b, maxRows); err != nil {
 				return err
 			}
+			defer func() { b.rows++ }()
 			if l.peek() == '[' && key != "dataframe_records" {
-				err = p.cells(b, p.inOrder())
-			} else {
-				err = p.row(b, 2)
+				return p.cells(b, p.inOrder())
 			}
-			if err != nil {
-				return err
-			}
-			b.rows++
-		}
+			return p.row(b, 2)
+		})
 	}
 	kind, raw, err := l.value(1)
 	if err == nil {
@@ -185,36 +165,23 @@ func (p *plan) inOrder() []int {
 func (p *plan) split(b *batch, maxRows int) error {
 	l := &b.lexer
 	columns, data := -1, -1
-	l.i++
-	for first := true; ; first = false {
-		more, err := l.next(first, '}')
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		key, err := l.key()
-		if err != nil {
-			return err
-		}
-		to := new(int)
-		switch string(key) {
-		case "columns":
-			to = &columns
-		case "data":
-			to = &data
-		}
+	err := l.members(func(name string) error {
 		l.peek()
-		*to = l.i
-		if _, _, err := l.value(2); err != nil {
-			return err
+		switch name {
+		case "columns":
+			columns = l.i
+		case "data":
+			data = l.i
 		}
+		_, _, err := l.value(2)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	at, end := p.inOrder(), l.i
 	if columns >= 0 {
 		l.i = columns
-		var err error
 		if at, err = p.header(b); err != nil || len(b.faults) > 0 {
 			return err
 		}
@@ -223,63 +190,46 @@ func (p *plan) split(b *batch, maxRows int) error {
 		b.column("data", "missing; expected an array with an array for each row")
 		return nil
 	}
-	l.i = data + 1
-	for first := true; ; first = false {
-		more, err := l.next(first, ']')
-		if err != nil {
-			return err
-		}
-		if !more {
-			l.i = end
-			return nil
-		}
+	l.i = data
+	err = l.elements(func() error {
 		if err := p.openOf(b, maxRows); err != nil {
 			return err
 		}
-		if err := p.cells(b, at); err != nil {
-			return err
-		}
-		b.rows++
-	}
+		defer func() { b.rows++ }()
+		return p.cells(b, at)
+	})
+	l.i = end
+	return err
 }
 
 // header reads an array of column names and says what each stands for.
-func (p *plan) header(b *batch) ([]int, error) {
+func (p *plan) header(b *batch) (at []int, err error) {
 	l := &b.lexer
-	var at []int
-	seen := map[int]bool{}
 	if l.peek() != '[' {
 		b.column("columns", "expected an array of names")
 		return nil, nil
 	}
-	l.i++
-	for first := true; ; first = false {
-		more, err := l.next(first, ']')
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			return at, nil
-		}
+	err = l.elements(func() error {
 		kind, raw, err := l.value(3)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !scalar(kind) {
 			b.column("columns", "%s; expected a name", found(kind, raw))
-			continue
+			return nil
 		}
 		name := string(raw)
 		col := p.lookup(raw, 0)
 		if near := p.near(name); col == unknownField && near != "" {
 			b.column(name, "unknown column; did you mean %q? Names are case-sensitive", near)
 		}
-		if col >= 0 && seen[col] {
+		if col >= 0 && slices.Contains(at, col) {
 			b.column(name, "given twice")
 		}
-		seen[col] = true
 		at = append(at, col)
-	}
+		return nil
+	})
+	return at, err
 }
 
 // cells reads a row of values without names; at says what each stands for.
@@ -292,24 +242,17 @@ func (p *plan) cells(b *batch, at []int) error {
 		}
 		return err
 	}
-	l.i++
 	n := 0
-	for first := true; ; first = false {
-		more, err := l.next(first, ']')
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
+	err := l.elements(func() error {
 		kind, raw, err := l.value(4)
-		if err != nil {
-			return err
-		}
-		if n < len(at) {
+		if err == nil && n < len(at) {
 			p.cell(b, at[n], kind, raw)
 		}
 		n++
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if n != len(at) {
 		b.fault("", nil, "%d values, expected %d", n, len(at))
@@ -332,24 +275,10 @@ func (p *plan) cell(b *batch, col int, kind token, raw []byte) {
 
 // columns reads {"column":[…],…}: arrays of one length, or single values.
 func (p *plan) columns(b *batch, maxRows int) error {
-	l := &b.lexer
 	var given []int
 	rows := -1
-	l.i++
-	for first := true; ; first = false {
-		more, err := l.next(first, '}')
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		key, err := l.key()
-		if err != nil {
-			return err
-		}
-		name := string(key)
-		col := p.lookup(key, 0)
+	err := b.lexer.members(func(name string) error {
+		col := p.lookup([]byte(name), 0)
 		n, err := p.column(b, col, rows, maxRows)
 		if err != nil {
 			return err
@@ -363,6 +292,10 @@ func (p *plan) columns(b *batch, maxRows int) error {
 		} else if col >= 0 {
 			given = append(given, col)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for b.rows = range max(rows, 0) {
 		for _, col := range given {
@@ -383,19 +316,14 @@ func (p *plan) column(b *batch, col, rows, maxRows int) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		if kind == array && raw[0] == '[' { // a column of a matrix: [[1],[2]]
-			inner := lexer{b: raw, i: 1, nan: true}
-			if kind, raw, err = inner.value(4); err != nil || inner.peek() != ']' {
-				kind, raw = array, nil
-			}
-		}
+		kind, raw = l.only(kind, raw)
+		b.rows = n
 		if rows < 0 {
-			b.rows = n
 			if err := p.openOf(b, maxRows); err != nil {
 				return err
 			}
 		}
-		if b.rows = n; rows < 0 || n < rows {
+		if rows < 0 || n < rows {
 			p.cell(b, col, kind, raw)
 		}
 		n++
@@ -404,16 +332,8 @@ func (p *plan) column(b *batch, col, rows, maxRows int) (n int, err error) {
 	if l.peek() != '[' {
 		return 1, take()
 	}
-	l.i++
-	for first := true; ; first = false {
-		more, err := l.next(first, ']')
-		if err != nil || !more {
-			return n, err
-		}
-		if err := take(); err != nil {
-			return n, err
-		}
-	}
+	err = l.elements(take)
+	return n, err
 }
 
 // appendScores appends the answer of /invocations: numbers, or the names of

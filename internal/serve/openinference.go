@@ -312,26 +312,13 @@ func (p *plan) data(b *batch, col int, in *inferInput, rows int) error {
 		b.column(in.Name, "no data; expected an array of %d values", rows)
 		return nil
 	}
-	l.i++
 	n := 0
-	for first := true; ; first = false {
-		more, err := l.next(first, ']')
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
+	err := l.elements(func() error {
 		kind, raw, err := l.value(3)
 		if err != nil {
 			return err
 		}
-		if kind == array {
-			inner := lexer{b: raw, i: 1}
-			if kind, raw, err = inner.value(4); err != nil || inner.peek() != ']' {
-				kind, raw = array, nil
-			}
-		}
+		kind, raw = l.only(kind, raw)
 		if kind == text && in.Parameters.Content == "base64" {
 			if decoded, err := base64.StdEncoding.DecodeString(string(raw)); err == nil {
 				raw = decoded
@@ -341,6 +328,10 @@ func (p *plan) data(b *batch, col int, in *inferInput, rows int) error {
 			p.cell(b, col, kind, raw)
 		}
 		n++
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if n != rows {
 		b.column(in.Name, "%d values, the shape has %d", n, rows)
