@@ -14,6 +14,7 @@ import (
 	"github.com/healml/healml/internal/feature"
 	"github.com/healml/healml/internal/gbdt"
 	"github.com/healml/healml/internal/gbdt/fit"
+	"github.com/healml/healml/internal/mirror"
 	"github.com/healml/healml/internal/model"
 	"github.com/healml/healml/internal/monitor"
 	"github.com/healml/healml/internal/registry"
@@ -103,9 +104,9 @@ func exitCode(err error) int {
 	case errors.As(err, &data), errors.As(err, &mismatch), errors.As(err, &target), errors.As(err, &damaged),
 		errors.As(err, &text), errors.As(err, &trees), errors.As(err, &adoption),
 		errors.Is(err, feature.ErrNoFeatures), errors.Is(err, train.ErrTooFew), errors.Is(err, train.ErrOtherTask), errors.Is(err, fs.ErrNotExist),
-		errors.Is(err, errBadData):
+		errors.Is(err, errBadData), errors.Is(err, mirror.ErrNotFound), errors.Is(err, mirror.ErrExists):
 		return exitData
-	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &dns), errors.As(err, &address):
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, mirror.ErrUnreachable), errors.As(err, &dns), errors.As(err, &address):
 		return exitUnreachable
 	default:
 		return exitUnexpected

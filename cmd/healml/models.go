@@ -21,7 +21,7 @@ import (
 func isNoCurrent(err error) bool { return errors.Is(err, registry.ErrNoCurrent) }
 
 func newModelsCommand(a *app) *cobra.Command {
-	models := group(&cobra.Command{Use: "models", Short: "List, compare, promote, verify, import and prune versions", Example: "  healml models list"})
+	models := group(&cobra.Command{Use: "models", Short: "List, compare, promote, verify, carry, import and prune versions", Example: "  healml models list"})
 	var reason string
 	promote := &cobra.Command{
 		Use: "promote VERSION", Short: "Put a version in force", Args: oneArg("VERSION"), Example: "  healml models promote v0001-5f3a9c07 --reason 'back to the tested one'",
@@ -60,6 +60,7 @@ func newModelsCommand(a *app) *cobra.Command {
 	}
 	prune.Flags().IntVar(&keep, "keep", 10, "versions to keep (default: models.keep of the configuration)")
 	models.AddCommand(
+		newModelsPushCommand(a), newModelsPullCommand(a),
 		&cobra.Command{Use: "list", Short: "List versions, oldest first", Args: noArgs, Example: "  healml models list", RunE: func(*cobra.Command, []string) error { return runModelsList(a) }},
 		&cobra.Command{Use: "show [VERSION]", Short: "Show a version: data, template, metrics, service", Args: atMostOneArg("VERSION"), Example: "  healml models show", RunE: func(_ *cobra.Command, args []string) error { return runModelsShow(a, args) }},
 		&cobra.Command{Use: "diff A B", Short: "Show how two versions differ", Args: cobra.ExactArgs(2), Example: "  healml models diff v0001-5f3a9c07 v0002-8c1e22d4", RunE: func(_ *cobra.Command, args []string) error { return runModelsDiff(a, args[0], args[1]) }},
