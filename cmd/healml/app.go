@@ -38,8 +38,9 @@ type app struct {
 	log  *slog.Logger
 	conf *config.Config
 
-	ranJob bool    // a job ran, so what is to be told is sent at the end
-	gauges []gauge // what the running job found
+	tracked bool    // versions, or the one in force, may have changed
+	ranJob  bool    // a job ran, so what is to be told is sent at the end
+	gauges  []gauge // what the running job found
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {

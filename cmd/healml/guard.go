@@ -205,6 +205,7 @@ func (a *app) guarded(patience time.Duration, do func() error) (err error) {
 // followHand lets the guard know that a human moved the pointer. A promotion
 // ends a freeze, also one of the version that is in force already.
 func (a *app) followHand(promoted bool) {
+	a.tracked = true
 	err := a.aside(func(g *retrain.Guard) error {
 		if !promoted {
 			return nil

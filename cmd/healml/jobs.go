@@ -74,7 +74,7 @@ func (a *app) remembered(name string, run func() error) error {
 // measured runs what a job does, or train, which is none but is of interest
 // all the same, and leaves metrics of it.
 func (a *app) measured(name string, run func() error) error {
-	a.gauges = nil
+	a.gauges, a.tracked = nil, true
 	start, clock := a.now(), a.clock()
 	err := run()
 	a.leaveMetrics(name, start, start.Add(a.clock().Sub(clock)), err)

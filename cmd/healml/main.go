@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	defer a.followMLflow(ctx)
 	defer a.sendAlerts(ctx) // last, for it may wait; the code stands already
 	if err == nil {
 		return exitDone

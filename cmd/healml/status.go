@@ -36,6 +36,7 @@ type status struct {
 	Incident *incidentStatus             `json:"incident"`
 	Healing  *healingStatus              `json:"healing"`
 	Feed     []repair.Step               `json:"feed"` // what is undone before rows are predicted
+	MLflow   *mlflowStatus               `json:"mlflow,omitempty"`
 	Disk     diskStatus                  `json:"disk"`
 }
 
@@ -84,6 +85,7 @@ func runStatus(a *app) error {
 	if s.Feed, err = a.repairsInForce(); err != nil {
 		a.warn("%v", err)
 	}
+	s.MLflow = a.mlflowPending()
 	s.Disk = diskOf(a.root)
 	return a.print(s, func(w io.Writer) error { return s.text(a, w) })
 }
@@ -142,6 +144,13 @@ func (s status) text(a *app, w io.Writer) error {
 			fmt.Fprintf(w, ", %d damaged files put aside", st.Quarantined)
 		}
 		fmt.Fprintln(w)
+	}
+	if m := s.MLflow; m != nil {
+		if m.Pending == 0 {
+			fmt.Fprintf(w, "mlflow    %s knows of everything\n", m.Server)
+		} else {
+			fmt.Fprintf(w, "mlflow    %s waits to be told of %d changes; any job tries again\n", m.Server, m.Pending)
+		}
 	}
 	if s.Coverage != nil {
 		s.Coverage.text(w)

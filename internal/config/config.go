@@ -50,6 +50,7 @@ type Config struct {
 	Alert   Alert   `mapstructure:"alert"`
 	Metrics Metrics `mapstructure:"metrics"`
 
+	MLflow   MLflow   `mapstructure:"mlflow"`
 	Schedule Schedule `mapstructure:"schedule"`
 }
 
@@ -177,6 +178,14 @@ type Alert struct {
 	Repeat         time.Duration `mapstructure:"repeat"` // the same news is not told sooner
 }
 
+// MLflow configures the tracking server that is told of versions.
+type MLflow struct {
+	TrackingURI string        `mapstructure:"tracking_uri"` // http(s)://HOST; "": none
+	Experiment  string        `mapstructure:"experiment"`
+	Model       string        `mapstructure:"model"`   // name in its model registry; "": the target
+	Timeout     time.Duration `mapstructure:"timeout"` // of all that one command tells
+}
+
 // Schedule is when healml schedule runs the jobs: expressions of cron, in the
 // time zone of the machine; "": never.
 type Schedule struct {
@@ -208,6 +217,7 @@ func Default() *Config {
 		Heal:    Heal{Bake: 7 * day, Margin: 0.02, Alpha: 0.05, PerWeek: 4, Oscillation: 30 * day, Quarantine: true},
 		Models:  Models{Keep: 10},
 
+		MLflow:   MLflow{Experiment: "healml", Timeout: 30 * time.Second},
 		Schedule: Schedule{Drift: "7 * * * *", Retrain: "37 3 * * *", Compact: "17 4 * * *", Prune: "47 4 * * *"},
 		Alert:    Alert{Timeout: 10 * time.Second, CommandTimeout: time.Minute, Repeat: day},
 	}
@@ -401,6 +411,10 @@ func (c *Config) Validate() error {
 		return bad("models.keep", "%d, expected at least 1", c.Models.Keep)
 	case min(int64(c.Serve.MaxRows), int64(c.Serve.BulkRows), c.Serve.MaxBody, c.Serve.BulkBody, int64(c.Serve.MaxInFlight), int64(c.Serve.MaxConns)) < 1:
 		return bad("serve", "max_rows, max_body, bulk_rows, bulk_body, max_in_flight and max_connections must be at least 1")
+	case c.MLflow.TrackingURI != "" && !strings.HasPrefix(c.MLflow.TrackingURI, "http://") && !strings.HasPrefix(c.MLflow.TrackingURI, "https://"):
+		return bad("mlflow.tracking_uri", "%q, expected http://HOST or https://HOST", c.MLflow.TrackingURI)
+	case c.MLflow.Experiment == "":
+		return bad("mlflow.experiment", "empty")
 	case (c.Serve.TLSCert == "") != (c.Serve.TLSKey == ""):
 		return bad("serve.tls_cert", "a certificate needs its key: set serve.tls_cert and serve.tls_key, or neither")
 	case c.Serve.TLSClientCA != "" && c.Serve.TLSCert == "":
@@ -476,6 +490,7 @@ func (c *Config) validateDurations(bad func(key, format string, args ...any) err
 		{"heal.bake", c.Heal.Bake, 0},
 		{"heal.shadow", c.Heal.Shadow, 0},
 		{"heal.oscillation", c.Heal.Oscillation, 0},
+		{"mlflow.timeout", c.MLflow.Timeout, 10 * time.Millisecond},
 		{"alert.timeout", c.Alert.Timeout, 10 * time.Millisecond},
 		{"alert.command_timeout", c.Alert.CommandTimeout, 10 * time.Millisecond},
 		{"alert.repeat", c.Alert.Repeat, 0},
