@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/healml/healml/internal/table"
@@ -71,4 +75,71 @@ func script(t *testing.T, python string, args ...string) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// TestMLflowServer tells a real tracking server of versions, is taken back, and
+// catches up after the server was away; MLflow's own client says what it knows.
+func TestMLflowServer(t *testing.T) {
+	python := testdata.Python(t)
+	mlflow := filepath.Join(filepath.Dir(python), "mlflow")
+	if _, err := os.Stat(mlflow); err != nil {
+		t.Skip("mlflow is not to be had")
+	}
+	dir, root := t.TempDir(), t.TempDir()
+	address := freeAddress(t)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	healml := func(args ...string) string {
+		t.Helper()
+		var msg bytes.Buffer
+		if code := run(context.Background(), append([]string{"--root", root, "--quiet"}, args...), nil, &msg, &msg); code != exitDone {
+			t.Fatalf("healml %s ended with %d: %s", strings.Join(args, " "), code, &msg)
+		}
+		return msg.String()
+	}
+	t.Setenv("HEALML_MLFLOW_TRACKING_URI", "http://"+address)
+	data, err := filepath.Abs("../../data/sales.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := healml("train", data, "--target", "sales", "--time", "date"); !strings.Contains(said, "has not been told of everything") {
+		t.Errorf("a server that is away is not missed: %s", said)
+	}
+	server := exec.Command(mlflow, "server", "--host", host, "--port", port, "--workers", "1", "--backend-store-uri", "sqlite:///"+filepath.Join(dir, "m.db"), "--artifacts-destination", filepath.Join(dir, "artifacts"), "--serve-artifacts")
+	server.Dir, server.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-server.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+		server.Wait()                                      //nolint:errcheck // it was killed
+	})
+	wait(t, "the tracking server", func() bool {
+		resp, err := http.Get("http://" + address + "/health")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
+	healml("train", data, "--target", "sales", "--time", "date", "--set", "num_leaves=15")
+	if said := healml("models", "rollback"); strings.Contains(said, "warning") {
+		t.Error(said)
+	}
+	first := versionsOf(t, root)[0]
+	predicted := filepath.Join(root, "predicted.csv")
+	healml("predict", data, "--out", predicted, "--version", first)
+	script(t, python, filepath.Join("testdata", "tracking.py"), "http://"+address, "sales", first, data, predicted)
+}
+
+// freeAddress is a port that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
 }
