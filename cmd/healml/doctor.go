@@ -37,6 +37,7 @@ func runDoctor(a *app) error {
 	checks = append(checks, a.checkJobs()...)
 	checks = append(checks, a.checkAlert()...)
 	checks = append(checks, a.checkTextfile()...)
+	checks = append(checks, a.checkKeys()...)
 	faults := 0
 	for _, c := range checks {
 		if c.State == "fault" {
@@ -179,6 +180,39 @@ func checkUnit() check {
 		return warning("systemd", "scripts/install.sh puts it there", "%s is not there: nothing restarts the server", path)
 	}
 	return ok("systemd", "%s", path)
+}
+
+// renewBefore is how long before its end a certificate is due.
+const renewBefore = 14 * 24 * time.Hour
+
+// checkKeys: the tokens and certificates that serve needs can be read, and are
+// good for some time yet.
+func (a *app) checkKeys() []check {
+	tokens, certificates, err := a.keys()
+	if err != nil {
+		return []check{fault("keys", "serve does not start with it", "%v", err)}
+	}
+	var out []check
+	if tokens != nil {
+		expired := 0
+		for _, t := range tokens.Tokens().List {
+			if !t.Expires.IsZero() && !a.now().Before(t.Expires) {
+				expired++
+			}
+		}
+		out = append(out, ok("tokens", "%d, of which %d have expired", len(tokens.Tokens().List), expired))
+	}
+	if certificates != nil {
+		switch end := certificates.Leaf().NotAfter; {
+		case !a.now().Before(end):
+			out = append(out, fault("certificate", "renew it; a running server takes the new one by itself", "%s expired at %s", a.conf.Serve.TLSCert, end.UTC().Format(time.RFC3339)))
+		case end.Sub(a.now()) < renewBefore:
+			out = append(out, warning("certificate", "renew it; a running server takes the new one by itself", "%s expires at %s", a.conf.Serve.TLSCert, end.UTC().Format(time.RFC3339)))
+		default:
+			out = append(out, ok("certificate", "%s is good until %s", a.conf.Serve.TLSCert, end.UTC().Format(time.RFC3339)))
+		}
+	}
+	return out
 }
 
 // checkJobs warns of jobs that ran once and are overdue now.
