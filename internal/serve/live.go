@@ -76,6 +76,13 @@ func newLive(c *Candidate, lenient bool, extras []predlog.Extra, a about, now ti
 	if err != nil {
 		return nil, err
 	}
+	if private := slices.ContainsFunc(extras, func(x predlog.Extra) bool { return x.Key != nil && t.Column(x.Name) >= 0 }); private {
+		// A row of the training data is shown to whoever asks: not with this.
+		v.example = madeUpRow(t)
+		if err := v.rehearse(new(batch), v.example); err != nil {
+			return nil, fmt.Errorf("check example row %s: %w", v.example, err)
+		}
+	}
 	v.stats = newModelStats(v.version, t, outputs)
 	v.openapi, err = openAPI(t, extras, v.example, v.version, a)
 	return v, err

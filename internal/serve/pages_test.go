@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/healml/healml/internal/predlog"
 )
 
 func TestMetrics(t *testing.T) {
@@ -165,5 +167,26 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 		if doc.Paths[path] == nil {
 			t.Errorf("%s is not documented", path)
 		}
+	}
+}
+
+// TestPagesTellNothingPrivate shows no row of the training data when a column of
+// the model is private.
+func TestPagesTellNothingPrivate(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Extras = []predlog.Extra{{Name: "note", Key: []byte("key")}} })
+	for _, path := range []string{"/", "/docs", "/openapi.json"} {
+		if w := r.send("GET", path, ""); w.Code != 200 || strings.Contains(w.Body.String(), "99.5") {
+			t.Errorf("%s shows a row of the training data", path)
+		}
+	}
+	doc := decodeJSON[struct {
+		Components struct {
+			Schemas struct {
+				Row struct{ Examples []json.RawMessage }
+			}
+		}
+	}](t, r.send("GET", "/openapi.json", "").Body)
+	if w := r.send("POST", "/predict", string(doc.Components.Schemas.Row.Examples[0])); w.Code != 200 {
+		t.Errorf("the example is answered %d: %s", w.Code, w.Body)
 	}
 }
