@@ -196,7 +196,7 @@ func (a *app) checkKeys() []check {
 	if tokens != nil {
 		expired := 0
 		for _, t := range tokens.Tokens().List {
-			if !t.Expires.IsZero() && !a.now().Before(t.Expires) {
+			if t.Expired(a.now()) {
 				expired++
 			}
 		}

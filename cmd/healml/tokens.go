@@ -127,7 +127,7 @@ func (a *app) listTokens() error {
 	}
 	all := []entry{}
 	for _, k := range t.List {
-		all = append(all, entry{k.Name, k.Scopes, k.Created, k.Expires, !k.Expires.IsZero() && !a.now().Before(k.Expires)})
+		all = append(all, entry{k.Name, k.Scopes, k.Created, k.Expires, k.Expired(a.now())})
 	}
 	return a.print(all, func(w io.Writer) error {
 		if len(all) == 0 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 )
 
@@ -54,15 +55,7 @@ func (c *Certificates) Refresh() (changed bool, err error) {
 		}
 		read = append(read, b)
 	}
-	same := func() bool {
-		for i, b := range read {
-			if !bytes.Equal(b, c.last[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	if c.last != nil && same() {
+	if slices.EqualFunc(read, c.last, bytes.Equal) {
 		return false, nil
 	}
 	pair, err := tls.X509KeyPair(read[0], read[1])

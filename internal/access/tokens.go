@@ -47,6 +47,11 @@ func (t *Token) Allows(s Scope) bool {
 	return slices.Contains(t.Scopes, s) || slices.Contains(t.Scopes, Admin)
 }
 
+// Expired says whether a token is good for nothing any more.
+func (t *Token) Expired(now time.Time) bool {
+	return !t.Expires.IsZero() && !now.Before(t.Expires)
+}
+
 // Tokens is a list of them. The zero value has none. It is immutable but for
 // Add and Remove.
 type Tokens struct{ List []Token }
@@ -101,7 +106,7 @@ func (t *Tokens) Find(secret []byte, now time.Time) *Token {
 			found = &t.List[i]
 		}
 	}
-	if found != nil && !found.Expires.IsZero() && !now.Before(found.Expires) {
+	if found != nil && found.Expired(now) {
 		return nil
 	}
 	return found

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func OpenS3(address string, getenv func(string) string) (store Store, prefix str
 		return nil, "", fmt.Errorf("%q: expected s3://BUCKET/PREFIX", address)
 	}
 	endpoint, secure := "s3.amazonaws.com", true
-	if e := first(getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL")); e != "" {
+	if e := cmp.Or(getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL")); e != "" {
 		at, err := url.Parse(e)
 		if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
 			return nil, "", fmt.Errorf("AWS_ENDPOINT_URL is %q: expected http://HOST or https://HOST", e)
@@ -40,22 +41,13 @@ func OpenS3(address string, getenv func(string) string) (store Store, prefix str
 		endpoint, secure = at.Host, at.Scheme == "https"
 	}
 	client, err := minio.New(endpoint, &minio.Options{
-		Secure: secure, Region: first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
+		Secure: secure, Region: cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
 		Creds: credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: http.DefaultClient}}),
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("open %s: %w", address, err)
 	}
 	return &s3{client, u.Host}, strings.Trim(u.Path, "/"), nil
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 func (s *s3) Get(ctx context.Context, key string, most int64) ([]byte, error) {

@@ -139,7 +139,9 @@ func (p *plan) actual(b *batch, a *predlog.Actual, byKey bool, depth int) error 
 		if err != nil {
 			return err
 		}
-		switch col, known := p.index[field]; {
+		col, known := p.index[field]
+		key := byKey && known && col >= 0 && col < len(t.Columns)
+		switch {
 		case field == idField && named, (field == t.Target || field == actualField) && valued:
 			b.fault(field, nil, "given twice; %q and %q are one field", t.Target, actualField)
 		case field == idField:
@@ -157,11 +159,11 @@ func (p *plan) actual(b *batch, a *predlog.Actual, byKey bool, depth int) error 
 		case field == sourceField:
 			sourced = true
 			a.Source = string(raw)
-		case byKey && known && col >= 0 && col < len(t.Columns) && b.seen[col] == b.rows+1:
+		case key && b.seen[col] == b.rows+1:
 			b.fault(field, nil, "given twice")
-		case byKey && known && col >= 0 && col < len(t.Columns) && p.hidden[col]:
+		case key && p.hidden[col]:
 			b.fault(field, nil, "is private and so not in the log: predictions cannot be known by it")
-		case byKey && known && col >= 0 && col < len(t.Columns):
+		case key:
 			keyed = true
 			b.seen[col] = b.rows + 1
 			p.set(b, col, kind, raw)

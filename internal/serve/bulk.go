@@ -131,7 +131,7 @@ func (b *batch) transpose(p *plan, t *table.Table, enc *feature.Batch) {
 		b.check(i, k, c, src)
 	}
 	clear(b.ids)
-	if _, own := p.index[idField]; own && p.index[idField] == rowID {
+	if at, own := p.index[idField]; own && at == rowID {
 		if c := t.Column(idField); c != nil {
 			b.named(c)
 		}

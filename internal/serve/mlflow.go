@@ -125,13 +125,14 @@ func (p *plan) frame(b *batch, key string, maxRows int) error {
 	case c == '{' && key == "inputs":
 		return p.columns(b, maxRows)
 	case c == '[' && key != "dataframe_split":
+		order := p.inOrder()
 		return l.elements(func() error {
 			if err := p.openOf(b, maxRows); err != nil {
 				return err
 			}
 			defer func() { b.rows++ }()
 			if l.peek() == '[' && key != "dataframe_records" {
-				return p.cells(b, p.inOrder())
+				return p.cells(b, order)
 			}
 			return p.row(b, 2)
 		})

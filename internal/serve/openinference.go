@@ -19,7 +19,7 @@ import (
 // prediction_id. Tensors come as JSON or, by Triton's binary extension, behind
 // it; they are answered as JSON.
 
-// modelNames are the names by which the model is asked for.
+// modelName is the name by which the model is asked for.
 func (s *Server) modelName(v *live) string {
 	if s.o.ModelName != "" {
 		return s.o.ModelName
@@ -27,7 +27,7 @@ func (s *Server) modelName(v *live) string {
 	return v.model.Template.Target
 }
 
-// named finds the model that a path speaks of.
+// namedModel finds the model that a path speaks of.
 func (s *Server) namedModel(r *http.Request) (*live, *Problem) {
 	v := s.holder.live.Load()
 	if v == nil {

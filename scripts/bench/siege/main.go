@@ -241,21 +241,25 @@ func (t *traffic) end(what string) {
 	fmt.Println()
 }
 
+// begin starts a server on a socket of its own, and asks it for an example row.
+func begin(dir string, env ...string) (p *server, sock *socket, row []byte, err error) {
+	if sock, err = newSocket(); err != nil {
+		return nil, nil, nil, err
+	}
+	if p, err = serve(dir, sock, env...); err != nil {
+		return nil, nil, nil, err
+	}
+	row, err = example(p.url)
+	return p, sock, row, err
+}
+
 // swaps promotes one version and the other in turn under load.
 func swaps(dir string) error {
 	versions, err := filepath.Glob(filepath.Join(dir, "exported_model", "v*-*"))
 	if err != nil || len(versions) < 2 {
 		return fmt.Errorf("the root needs two versions, it has %d (%w)", len(versions), err)
 	}
-	sock, err := newSocket()
-	if err != nil {
-		return err
-	}
-	p, err := serve(dir, sock, "HEALML_SERVE_POLL=10ms")
-	if err != nil {
-		return err
-	}
-	row, err := example(p.url)
+	p, _, row, err := begin(dir, "HEALML_SERVE_POLL=10ms")
 	if err != nil {
 		return err
 	}
@@ -296,15 +300,7 @@ func metric(url, name string) string {
 // restarts ends the server and starts another on the same socket, under load of
 // clients that connect anew for each request.
 func restarts(dir string) error {
-	sock, err := newSocket()
-	if err != nil {
-		return err
-	}
-	p, err := serve(dir, sock)
-	if err != nil {
-		return err
-	}
-	row, err := example(p.url)
+	p, sock, row, err := begin(dir)
 	if err != nil {
 		return err
 	}
@@ -326,15 +322,7 @@ func restarts(dir string) error {
 // overload asks for three times what the server bears at most, with batches, so
 // that the load generator is not what is measured.
 func overload(dir string) error {
-	sock, err := newSocket()
-	if err != nil {
-		return err
-	}
-	p, err := serve(dir, sock)
-	if err != nil {
-		return err
-	}
-	row, err := example(p.url)
+	p, _, row, err := begin(dir)
 	if err != nil {
 		return err
 	}
@@ -362,15 +350,7 @@ func overload(dir string) error {
 // abuse has clients that send slowly, half-open connections, large and deep
 // bodies, floods of headers, while others go on asking.
 func abuse(dir string) error {
-	sock, err := newSocket()
-	if err != nil {
-		return err
-	}
-	p, err := serve(dir, sock, "HEALML_SERVE_MAX_CONNECTIONS=12000")
-	if err != nil {
-		return err
-	}
-	row, err := example(p.url)
+	p, _, row, err := begin(dir, "HEALML_SERVE_MAX_CONNECTIONS=12000")
 	if err != nil {
 		return err
 	}
