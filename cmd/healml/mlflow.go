@@ -14,14 +14,15 @@ import (
 
 func (a *app) mlflowLedger() string { return filepath.Join(a.state(), "mlflow.json") }
 
-// trackingServer is the server of the configuration, nil without one. Credentials
-// are those of MLflow's own clients.
-func (a *app) trackingServer(model string) *tracking.Server {
+// trackingServer is the server of the configuration, nil without one. target names
+// the model there when the configuration does not. Credentials are those of
+// MLflow's own clients.
+func (a *app) trackingServer(target string) *tracking.Server {
 	c := a.conf.MLflow
 	if c.TrackingURI == "" {
 		return nil
 	}
-	s := &tracking.Server{URL: c.TrackingURI, Experiment: c.Experiment, Model: cmp.Or(c.Model, model, "healml"), Client: &http.Client{Timeout: c.Timeout}}
+	s := &tracking.Server{URL: c.TrackingURI, Experiment: c.Experiment, Model: cmp.Or(c.Model, target, "healml"), Client: &http.Client{Timeout: c.Timeout}}
 	user, password, token := os.Getenv("MLFLOW_TRACKING_USERNAME"), os.Getenv("MLFLOW_TRACKING_PASSWORD"), os.Getenv("MLFLOW_TRACKING_TOKEN")
 	s.Authorize = func(r *http.Request) {
 		if token != "" {
@@ -41,10 +42,10 @@ func (a *app) followMLflow(ctx context.Context) {
 		return
 	}
 	reg := a.registry()
-	model := ""
-	if current, err := reg.Current(); err == nil {
+	target := ""
+	if current, err := reg.Current(); err == nil && a.conf.MLflow.Model == "" {
 		if l, err := reg.Load(current); err == nil {
-			model = l.Model.Template.Target
+			target = l.Model.Template.Target
 		}
 	}
 	if err := durable.MkdirAll(a.state()); err != nil {
@@ -61,7 +62,7 @@ func (a *app) followMLflow(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.conf.MLflow.Timeout)
 	defer cancel()
-	err = tracking.Follow(ctx, a.trackingServer(model), reg, a.mlflowLedger())
+	err = tracking.Follow(ctx, a.trackingServer(target), reg, a.mlflowLedger())
 	if err = errors.Join(err, lock.Unlock()); err != nil {
 		a.warn("mlflow: %v; %s has not been told of everything, and will be at the next occasion", err, a.conf.MLflow.TrackingURI)
 	}
